@@ -1,0 +1,18 @@
+//! The only place of this crate that asks for the time.
+
+use tokio::time::Instant;
+
+/// Monotonic time, for forgetting stanzas and pacing retries.
+pub(crate) fn monotonic() -> Instant {
+    Instant::now()
+}
+
+/// Wall time in unix seconds, as the library counts it.
+pub(crate) fn unix_seconds() -> i64 {
+    wacore::time::now_secs()
+}
+
+/// Wall time in unix milliseconds.
+pub(crate) fn unix_millis() -> i64 {
+    wacore::time::now_millis()
+}

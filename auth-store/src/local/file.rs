@@ -1,0 +1,132 @@
+//! Where an account's file is, and how it comes to be.
+
+use std::fs::{self, DirBuilder, File, OpenOptions};
+use std::io;
+use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
+use std::path::{Path, PathBuf};
+
+use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqliteSynchronous};
+use sqlx::{ConnectOptions as _, Connection as _};
+
+use super::header::{Header, OpenMediumError};
+use super::{classify, table};
+use crate::AccountName;
+use crate::publish::{publish, temporary_beside};
+use crate::record::RecordError;
+
+/// Name of the file in the account's directory.
+pub(crate) const AUTH_FILE: &str = "auth.db";
+
+/// The account's file under an auth root.
+pub(crate) fn account_file(auth_root: &Path, account: &AccountName) -> PathBuf {
+    auth_root.join(account.as_str()).join(AUTH_FILE)
+}
+
+/// Makes the account's file if there is none.
+///
+/// It is written under another name, made durable, and then linked into place:
+/// `auth.db` is either absent or was once complete.
+pub(super) async fn ensure(
+    auth_root: &Path,
+    account: &AccountName,
+    store_id: &str,
+    epoch: i64,
+) -> Result<(), OpenMediumError> {
+    let file = account_file(auth_root, account);
+    let directory = file
+        .parent()
+        .expect("the file is in the account's directory");
+    if exists(&file)? {
+        if fs::metadata(&file).map_err(io_error(&file))?.len() == 0 {
+            return Err(damaged(&file, "it is empty"));
+        }
+        return Ok(());
+    }
+    if exists(&beside(&file, "-wal"))? {
+        return Err(damaged(
+            &file,
+            "it is gone, but its write-ahead log is there",
+        ));
+    }
+    DirBuilder::new()
+        .recursive(true)
+        .mode(0o700)
+        .create(directory)
+        .map_err(io_error(directory))?;
+
+    let temporary = temporary_beside(&file);
+    let mut written = write_new(&temporary, account, store_id, epoch).await;
+    if written.is_ok() {
+        written = match publish(&temporary, &file) {
+            // Another process made it at the same time.
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Ok(()),
+            published => published.map_err(io_error(&file)),
+        };
+    }
+    remove(&temporary)?;
+    written
+}
+
+async fn write_new(
+    path: &Path,
+    account: &AccountName,
+    store_id: &str,
+    epoch: i64,
+) -> Result<(), OpenMediumError> {
+    OpenOptions::new()
+        .write(true)
+        .create_new(true)
+        .mode(0o600)
+        .open(path)
+        .map_err(io_error(path))?;
+    let sql = |error| OpenMediumError::from(classify(path, error));
+    let mut connection = SqliteConnectOptions::new()
+        .filename(path)
+        .create_if_missing(false)
+        .journal_mode(SqliteJournalMode::Delete)
+        .synchronous(SqliteSynchronous::Full)
+        .connect()
+        .await
+        .map_err(sql)?;
+    table::create(&mut connection).await.map_err(sql)?;
+    Header::new(account, store_id, epoch)
+        .insert(&mut connection, path)
+        .await?;
+    connection.close().await.map_err(sql)?;
+    File::open(path)
+        .and_then(|file| file.sync_all())
+        .map_err(io_error(path))
+}
+
+pub(crate) fn exists(path: &Path) -> Result<bool, OpenMediumError> {
+    match path.symlink_metadata() {
+        Ok(_) => Ok(true),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),
+        Err(error) => Err(io_error(path)(error)),
+    }
+}
+
+fn remove(path: &Path) -> Result<(), OpenMediumError> {
+    match fs::remove_file(path) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(io_error(path)(error)),
+        _ => Ok(()),
+    }
+}
+
+fn beside(file: &Path, suffix: &str) -> PathBuf {
+    let mut name = file.as_os_str().to_owned();
+    name.push(suffix);
+    name.into()
+}
+
+fn damaged(file: &Path, detail: &str) -> OpenMediumError {
+    OpenMediumError::Records(RecordError::Damaged {
+        file: file.to_owned(),
+        detail: detail.to_owned(),
+    })
+}
+
+fn io_error(path: &Path) -> impl FnOnce(io::Error) -> OpenMediumError {
+    let path = path.to_owned();
+    move |source| OpenMediumError::Io { path, source }
+}

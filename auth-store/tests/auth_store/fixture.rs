@@ -1,0 +1,205 @@
+//! An account's auth state in a temporary directory.
+
+use std::collections::HashSet;
+use std::path::PathBuf;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
+
+use async_trait::async_trait;
+use auth_store::{
+    AccountName, AuthStore, Batch, Credentials, InboundId, InboundLedger, LedgerError, LocalMedium,
+    MasterKey, Missing, OpenError, OpenMediumError, Options, RecordError, RecordKey, RecordStore,
+    Sealer,
+};
+use bytes::Bytes;
+use tempfile::TempDir;
+
+pub const STORE: &str = "store-a";
+
+pub struct Account {
+    pub root: TempDir,
+    pub name: AccountName,
+    pub key: MasterKey,
+    pub ledger: Arc<Ledger>,
+    pub may_write: Arc<AtomicBool>,
+}
+
+impl Account {
+    pub fn new() -> Self {
+        let root = tempfile::tempdir().unwrap();
+        let (key, _) = MasterKey::load_or_create(root.path()).unwrap();
+        Self {
+            root,
+            name: AccountName::new("shop").unwrap(),
+            key,
+            ledger: Arc::default(),
+            may_write: Arc::new(AtomicBool::new(true)),
+        }
+    }
+
+    pub fn file(&self) -> PathBuf {
+        self.root.path().join("shop").join("auth.db")
+    }
+
+    pub fn sealer(&self) -> Sealer {
+        Sealer::new(self.key.clone(), self.name.clone())
+    }
+
+    pub async fn medium(&self, epoch: i64) -> Result<LocalMedium, OpenMediumError> {
+        LocalMedium::open(self.root.path(), &self.name, STORE, epoch).await
+    }
+
+    pub async fn open(&self, epoch: i64) -> Opened {
+        let medium = Arc::new(self.medium(epoch).await.unwrap());
+        let auth = self.over(medium.clone()).await.unwrap();
+        Opened { medium, auth }
+    }
+
+    pub async fn over(&self, medium: Arc<dyn RecordStore>) -> Result<Arc<AuthStore>, OpenError> {
+        self.over_as(medium, Credentials::Current).await
+    }
+
+    pub async fn over_as(
+        &self,
+        medium: Arc<dyn RecordStore>,
+        credentials: Credentials,
+    ) -> Result<Arc<AuthStore>, OpenError> {
+        let may_write = self.may_write.clone();
+        let options = Options {
+            credentials,
+            ledger: self.ledger.clone(),
+            may_write: Box::new(move || may_write.load(Ordering::SeqCst)),
+        };
+        AuthStore::open(medium, &self.sealer(), options).await
+    }
+}
+
+/// A store on its medium.
+pub struct Opened {
+    pub medium: Arc<LocalMedium>,
+    pub auth: Arc<AuthStore>,
+}
+
+impl Opened {
+    pub async fn close(self) {
+        self.auth.close().await.unwrap();
+        self.medium.close().await;
+    }
+
+    /// Ends as a killed process does: what is only in memory is gone.
+    pub async fn kill(self) {
+        drop(self.auth);
+        self.medium.close().await;
+    }
+}
+
+/// A ledger that knows what a test tells it.
+#[derive(Default)]
+pub struct Ledger {
+    pub committed: Mutex<HashSet<String>>,
+    pub missing: Mutex<Vec<String>>,
+    pub give_up: AtomicBool,
+    pub broken: AtomicBool,
+}
+
+#[async_trait]
+impl InboundLedger for Ledger {
+    async fn committed(&self, message: InboundId<'_>) -> Result<bool, LedgerError> {
+        if self.broken.load(Ordering::SeqCst) {
+            return Err(LedgerError(Arc::new(std::io::Error::other("no answer"))));
+        }
+        Ok(self.committed.lock().unwrap().contains(message.id))
+    }
+
+    async fn missing(&self, message: InboundId<'_>) -> Result<Missing, LedgerError> {
+        self.missing.lock().unwrap().push(message.id.to_owned());
+        Ok(if self.give_up.load(Ordering::SeqCst) {
+            Missing::GivenUp
+        } else {
+            Missing::Requested
+        })
+    }
+}
+
+/// A medium whose next writes fail, and that counts those that were tried.
+pub struct Faulty {
+    pub inner: LocalMedium,
+    pub failures_left: AtomicUsize,
+    pub applied: Mutex<Vec<Batch>>,
+    pub tried: AtomicUsize,
+}
+
+impl Faulty {
+    pub fn new(inner: LocalMedium) -> Arc<Self> {
+        Arc::new(Self {
+            inner,
+            failures_left: AtomicUsize::new(0),
+            applied: Mutex::default(),
+            tried: AtomicUsize::new(0),
+        })
+    }
+
+    /// Keys of the batches applied so far, without those of opening.
+    pub fn applied_keys(&self) -> Vec<Vec<String>> {
+        let keys = |batch: &Batch| {
+            let mut keys: Vec<_> = batch
+                .puts
+                .iter()
+                .map(|(key, _)| key.as_str().to_owned())
+                .collect();
+            keys.sort();
+            keys
+        };
+        self.applied.lock().unwrap().iter().map(keys).collect()
+    }
+}
+
+#[async_trait]
+impl RecordStore for Faulty {
+    async fn load(&self, key: &RecordKey) -> Result<Option<Bytes>, RecordError> {
+        self.inner.load(key).await
+    }
+
+    async fn load_many(&self, keys: &[RecordKey]) -> Result<Vec<(RecordKey, Bytes)>, RecordError> {
+        self.inner.load_many(keys).await
+    }
+
+    async fn load_prefix(&self, prefix: &str) -> Result<Vec<(RecordKey, Bytes)>, RecordError> {
+        self.inner.load_prefix(prefix).await
+    }
+
+    async fn keys(
+        &self,
+        from: &str,
+        before: &str,
+        limit: usize,
+    ) -> Result<Vec<RecordKey>, RecordError> {
+        self.inner.keys(from, before, limit).await
+    }
+
+    async fn apply(&self, batch: &Batch) -> Result<(), RecordError> {
+        self.tried.fetch_add(1, Ordering::SeqCst);
+        let failing = self
+            .failures_left
+            .fetch_update(Ordering::SeqCst, Ordering::SeqCst, |left| {
+                left.checked_sub(1)
+            });
+        if failing.is_ok() {
+            let source = std::io::Error::other("disk full");
+            return Err(RecordError::Unavailable(Arc::new(source)));
+        }
+        self.inner.apply(batch).await?;
+        self.applied.lock().unwrap().push(batch.clone());
+        Ok(())
+    }
+}
+
+/// The record error inside a library error.
+pub fn cause(error: wacore::store::error::StoreError) -> RecordError {
+    match error {
+        wacore::store::error::StoreError::Database(source) => {
+            source.downcast_ref::<RecordError>().unwrap().clone()
+        }
+        other => panic!("not a record error: {other:?}"),
+    }
+}

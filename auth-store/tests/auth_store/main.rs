@@ -1,0 +1,15 @@
+//! The auth store against real files and real Signal sessions.
+
+mod backend;
+mod damage;
+mod fence;
+mod fixture;
+mod gate;
+mod generations;
+mod key_file;
+mod loss;
+mod poison;
+mod reopening;
+mod sealing;
+mod shelf;
+mod signal_pair;

@@ -1,0 +1,389 @@
+//! One client's connection, from the WebSocket upgrade to its end.
+//!
+//! One task reads and writes: the reading half hands stanzas to the server and queues the answers,
+//! the writing half sends queued answers first and then what the device's mailbox releases. A
+//! client that stops reading therefore stalls its own mail only.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures_util::StreamExt;
+use thiserror::Error;
+use tokio::net::TcpStream;
+use tokio::sync::mpsc;
+use tokio::time::{Instant, sleep, sleep_until, timeout};
+use tokio_tungstenite::tungstenite;
+use wacore_binary::builder::NodeBuilder;
+use wacore_binary::{Node, NodeContent, Server as Namespace};
+use waproto::whatsapp as wa;
+
+use super::directory::{DeviceAddress, PHONE};
+use super::frames::{FrameError, FrameReader, FrameWriter, StanzaReader, StanzaWriter};
+use super::lines::{LINE_CAPACITY, Order, StreamError, login_failure};
+use super::mailbox::{ConnectionId, Mailbox, Outgoing, backlog_end};
+use super::noise::{Answer, Established, HandshakeError, answer_hello};
+use super::stanza::unix_seconds;
+use super::{Reply, Server};
+use crate::lint::Violation;
+
+/// How long a client may take for the upgrade and the handshake.
+const HANDSHAKE_PATIENCE: Duration = Duration::from_secs(20);
+
+/// Some clients miss a stanza that follows the handshake within a few milliseconds.
+const BREATH: Duration = Duration::from_millis(10);
+
+/// What a fault sends where a stanza should be: no node starts like this.
+const GARBAGE: &[u8] = &[0, 0xF8, 0x03, 0xFF, 0xFF];
+
+#[derive(Debug, Error)]
+enum ConnectionError {
+    #[error("no handshake within {HANDSHAKE_PATIENCE:?}")]
+    Late,
+    #[error("the WebSocket upgrade failed: {0}")]
+    Upgrade(#[from] Box<tungstenite::Error>),
+    #[error(transparent)]
+    Frame(#[from] FrameError),
+    #[error(transparent)]
+    Handshake(#[from] HandshakeError),
+    #[error("the client left in the handshake")]
+    Left,
+    #[error("the client neither logs in nor registers")]
+    NoPurpose,
+}
+
+/// Serves one client until either side ends the connection.
+pub(crate) async fn serve(server: Arc<Server>, stream: TcpStream) {
+    let id = server.new_connection();
+    if let Err(error) = run(&server, id, stream).await {
+        tracing::debug!(connection = id.0, %error, "a connection ended");
+    }
+}
+
+/// Who is on the line.
+enum Role {
+    /// A client that wants to be linked.
+    Candidate,
+    /// A linked device.
+    Device(DeviceAddress, Arc<Mailbox>),
+}
+
+/// Takes a connection off the books however it ends.
+struct Presence<'a> {
+    server: &'a Server,
+    id: ConnectionId,
+    mailbox: Option<Arc<Mailbox>>,
+}
+
+impl Drop for Presence<'_> {
+    fn drop(&mut self) {
+        self.server.lines.close(self.id);
+        super::lock(&self.server.pairing).leave(self.id);
+        if let Some(mailbox) = &self.mailbox {
+            mailbox.detach(self.id);
+        }
+    }
+}
+
+async fn run(server: &Server, id: ConnectionId, stream: TcpStream) -> Result<(), ConnectionError> {
+    let (frames, sink, session) = timeout(HANDSHAKE_PATIENCE, shake_hands(server, stream))
+        .await
+        .map_err(|_| ConnectionError::Late)??;
+    sleep(BREATH).await;
+    let Established {
+        client_static,
+        payload,
+        seal,
+        open,
+    } = session;
+    let (orders, queue) = mpsc::channel(LINE_CAPACITY);
+    server.lines.open(id, orders.clone());
+    let mut presence = Presence {
+        server,
+        id,
+        mailbox: None,
+    };
+    let (role, greeting) = greet(server, id, &client_static, &payload)?;
+    if let Role::Device(_, mailbox) = &role {
+        presence.mailbox = Some(Arc::clone(mailbox));
+    }
+    for stanza in greeting.stanzas {
+        // The line is new and its queue empty.
+        if orders.try_send(Order::Send(stanza)).is_err() {
+            return Ok(());
+        }
+    }
+    if greeting.hang_up && orders.try_send(Order::HangUp(None)).is_err() {
+        return Ok(());
+    }
+    let mailbox = presence.mailbox.clone();
+    let reading = read(server, id, &role, StanzaReader::new(frames, open), orders);
+    let writing = write(server, id, mailbox, StanzaWriter::new(sink, seal), queue);
+    // Whichever half ends first ends the connection; the other half has nobody to talk to.
+    tokio::select! {
+        ended = reading => ended,
+        ended = writing => ended,
+    }
+}
+
+async fn shake_hands(
+    server: &Server,
+    stream: TcpStream,
+) -> Result<(FrameReader, FrameWriter, Established), ConnectionError> {
+    if let Err(error) = stream.set_nodelay(true) {
+        tracing::debug!(%error, "small packets may be delayed");
+    }
+    let socket = tokio_tungstenite::accept_async(stream)
+        .await
+        .map_err(Box::new)?;
+    let (sink, source) = socket.split();
+    let mut frames = FrameReader::new(source);
+    let mut sink = FrameWriter::new(sink);
+    let hello = frames.next().await?.ok_or(ConnectionError::Left)?;
+    let refuse_ik = server.faults.current().refuse_ik;
+    let session = match answer_hello(&server.identity, &hello, refuse_ik)? {
+        Answer::Established { reply, session } => {
+            sink.send(&reply).await?;
+            *session
+        }
+        Answer::Await { reply, finish } => {
+            sink.send(&reply).await?;
+            let message = frames.next().await?.ok_or(ConnectionError::Left)?;
+            finish.complete(&message)?
+        }
+    };
+    Ok((frames, sink, session))
+}
+
+/// Decides what a client is, and the first thing it hears.
+fn greet(
+    server: &Server,
+    id: ConnectionId,
+    client_static: &[u8; 32],
+    payload: &wa::ClientPayload,
+) -> Result<(Role, Reply), ConnectionError> {
+    if let Some(registration) = payload.device_pairing_data.as_option() {
+        let greeting = server.offer_pairing(id, *client_static, registration);
+        return Ok((Role::Candidate, greeting));
+    }
+    let username = payload.username.ok_or(ConnectionError::NoPurpose)?;
+    let device = payload.device.and_then(|device| u16::try_from(device).ok());
+    let Some((address, mailbox)) =
+        log_in(server, &username.to_string(), device.unwrap_or(PHONE), client_static)
+    else {
+        let refusal = Reply {
+            stanzas: vec![login_failure(401)],
+            hang_up: true,
+            ..Reply::default()
+        };
+        return Ok((Role::Candidate, refusal));
+    };
+    if let Some(earlier) = mailbox.attach(id) {
+        let replaced = StreamError::Replaced.stanza();
+        server.lines.order(earlier, Order::HangUp(Some(replaced)));
+    }
+    server.lines.identify(id, address);
+    let lid = server.directory().jid_of(address, Namespace::Lid);
+    let success = NodeBuilder::new("success")
+        .attr("t", unix_seconds())
+        .attr("lid", lid)
+        .attr("location", "sim")
+        .build();
+    let mut greeting = Reply::from(success);
+    if payload.passive == Some(false) {
+        greeting.stanzas.extend(server.activate(address, id));
+        mailbox.request_batch(id, usize::MAX);
+    }
+    Ok((Role::Device(address, mailbox), greeting))
+}
+
+fn log_in(
+    server: &Server,
+    username: &str,
+    device: u16,
+    client_static: &[u8; 32],
+) -> Option<(DeviceAddress, Arc<Mailbox>)> {
+    let directory = server.directory();
+    let account = directory.find(&wacore_binary::Jid::pn(username))?;
+    let address = DeviceAddress { account, device };
+    let device = directory.device(address)?;
+    let registration = device.registration.as_ref()?;
+    (registration.noise_key == *client_static).then(|| (address, Arc::clone(&device.mailbox)))
+}
+
+async fn read(
+    server: &Server,
+    id: ConnectionId,
+    role: &Role,
+    mut stanzas: StanzaReader,
+    orders: mpsc::Sender<Order>,
+) -> Result<(), ConnectionError> {
+    loop {
+        let faults = server.faults.current();
+        if faults.slow_reader_ms > 0 {
+            sleep(Duration::from_millis(faults.slow_reader_ms)).await;
+        }
+        let Some(stanza) = stanzas.next().await? else {
+            return Ok(());
+        };
+        if faults.deaf {
+            continue;
+        }
+        tracing::trace!(connection = id.0, tag = %stanza.tag, "received");
+        let reply = match role {
+            Role::Candidate => server.receive_from_candidate(id, &stanza),
+            Role::Device(address, _) => server.receive(*address, id, &stanza),
+        };
+        if let Role::Device(address, _) = role {
+            check_receipts(server, *address, &reply.delivered).await;
+        }
+        let hang_up = reply.hang_up.then_some(Order::HangUp(None));
+        let answers = reply.stanzas.into_iter().map(Order::Send).chain(hang_up);
+        for order in answers {
+            if orders.send(order).await.is_err() {
+                return Ok(());
+            }
+        }
+    }
+}
+
+async fn check_receipts(server: &Server, from: DeviceAddress, delivered: &[String]) {
+    if delivered.is_empty() {
+        return;
+    }
+    let Some(check) = server.lint.receipt_check() else {
+        return;
+    };
+    let account = server.directory().account(from.account).pn.user.to_string();
+    for message_id in delivered {
+        if !check(account.clone(), message_id.clone()).await {
+            server.lint.note(Violation::ReceiptBeforeCommit {
+                message_id: message_id.clone(),
+            });
+        }
+    }
+}
+
+async fn write(
+    server: &Server,
+    id: ConnectionId,
+    mailbox: Option<Arc<Mailbox>>,
+    mut stanzas: StanzaWriter,
+    mut orders: mpsc::Receiver<Order>,
+) -> Result<(), ConnectionError> {
+    loop {
+        let patience = mailbox.as_ref().and_then(|mail| mail.patience_ends(id));
+        // Each branch only waits; nothing is lost with the one that is dropped.
+        tokio::select! {
+            biased;
+            order = orders.recv() => match order {
+                Some(Order::Send(stanza)) => {
+                    stanzas.feed(&stanza).await?;
+                    stanzas.flush().await?;
+                }
+                Some(Order::HangUp(stanza)) => {
+                    if let Some(stanza) = stanza {
+                        stanzas.feed(&stanza).await?;
+                        stanzas.flush().await?;
+                    }
+                    stanzas.close().await;
+                    return Ok(());
+                }
+                Some(Order::Cut) | None => return Ok(()),
+            },
+            () = mail_or_never(mailbox.as_deref()) => {
+                deliver(server, id, mailbox.as_deref(), &mut stanzas).await?;
+            }
+            () = due_or_never(patience) => {
+                deliver(server, id, mailbox.as_deref(), &mut stanzas).await?;
+            }
+        }
+    }
+}
+
+async fn mail_or_never(mailbox: Option<&Mailbox>) {
+    match mailbox {
+        Some(mailbox) => mailbox.changed().await,
+        None => std::future::pending().await,
+    }
+}
+
+async fn due_or_never(due: Option<Instant>) {
+    match due {
+        Some(due) => sleep_until(due).await,
+        None => std::future::pending().await,
+    }
+}
+
+/// Sends everything that the mailbox releases, with whatever goes wrong on the way.
+async fn deliver(
+    server: &Server,
+    id: ConnectionId,
+    mailbox: Option<&Mailbox>,
+    stanzas: &mut StanzaWriter,
+) -> Result<(), ConnectionError> {
+    let Some(mailbox) = mailbox else {
+        return Ok(());
+    };
+    loop {
+        if server.faults.current().deaf {
+            return Ok(());
+        }
+        let mut batch = mailbox.take(id);
+        if batch.is_empty() {
+            return Ok(());
+        }
+        for index in 0..batch.len() {
+            let fate = server.faults.fate();
+            let entries_follow = matches!(batch.get(index + 1), Some(Outgoing::Entry { .. }));
+            if fate.swap && entries_follow {
+                batch.swap(index, index + 1);
+            }
+            if !fate.delay.is_zero() {
+                stanzas.flush().await?;
+                sleep(fate.delay).await;
+            }
+            let mut stanza = match &batch[index] {
+                Outgoing::Entry { entry, offline } => place(&entry.stanza, *offline),
+                Outgoing::BacklogEnd { count } => {
+                    stanzas.feed(&backlog_end(*count)).await?;
+                    continue;
+                }
+            };
+            if fate.garbage {
+                stanzas.feed_bytes(GARBAGE.to_vec()).await?;
+            }
+            if fate.corrupt {
+                corrupt(&mut stanza);
+            }
+            if !fate.drop {
+                stanzas.feed(&stanza).await?;
+            }
+            if fate.duplicate {
+                stanzas.feed(&stanza).await?;
+            }
+        }
+        stanzas.flush().await?;
+    }
+}
+
+fn place(stanza: &Node, offline: Option<usize>) -> Node {
+    let mut stanza = stanza.clone();
+    if let Some(place) = offline {
+        stanza.attrs.push("offline", place);
+    }
+    stanza
+}
+
+/// Flips one bit in the middle of the last ciphertext.
+fn corrupt(stanza: &mut Node) {
+    let Some(NodeContent::Nodes(children)) = &mut stanza.content else {
+        return;
+    };
+    let last = children.iter_mut().rev().find(|child| child.tag == "enc");
+    if let Some(NodeContent::Bytes(ciphertext)) = last.and_then(|enc| enc.content.as_mut()) {
+        let middle = ciphertext.len() / 2;
+        if let Some(byte) = ciphertext.get_mut(middle) {
+            *byte ^= 1;
+        }
+    }
+}

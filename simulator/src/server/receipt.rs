@@ -1,0 +1,140 @@
+//! Receipts: they settle mail and travel on to whoever wrote it.
+//!
+//! | type | settles | goes to |
+//! |---|---|---|
+//! | none, `read`, `played` | the message | every device of the sender |
+//! | `retry` | the message | the one device that has to send it again |
+//! | `inactive`, `sender`, `peer_msg`, `hist_sync`, `read-self` … | the message | nobody |
+
+use std::sync::Arc;
+
+use wacore_binary::builder::NodeBuilder;
+use wacore_binary::{Jid, Node, Server as Namespace};
+
+use super::directory::{DeviceAddress, Directory, PHONE};
+use super::ledger::SeenReceipt;
+use super::mailbox::{Chat, Class, Confirmed, Entry};
+use super::stanza::{ack, attr, jid, unix_seconds};
+use super::{Reply, Server};
+
+/// The name of a receipt without a type.
+const DELIVERED: &str = "delivered";
+
+impl Server {
+    /// Takes a receipt and acknowledges it.
+    pub(super) fn accept_receipt(&self, from: DeviceAddress, stanza: &Node) -> Reply {
+        let kind = attr(stanza, "type").unwrap_or_else(|| DELIVERED.into());
+        let chat = self.chat_of(stanza);
+        let ids = message_ids(stanza);
+        let mut delivered = Vec::new();
+        for id in &ids {
+            if self.confirm(from, Class::Message, id, &chat) == Confirmed::Settled
+                && kind != "retry"
+            {
+                delivered.push(id.clone());
+            }
+            self.ledger.receipt(SeenReceipt {
+                message_id: id.clone(),
+                kind: kind.to_string(),
+                device: from.device,
+                account: from.account,
+            });
+        }
+        match kind.as_ref() {
+            DELIVERED | "read" | "played" => self.forward_to_sender(from, &chat, stanza),
+            "retry" => self.forward_to_device(from, &chat, stanza),
+            _ => {}
+        }
+        let mut acknowledgement = ack(stanza);
+        if let Some(kind) = stanza.attrs.get("type") {
+            acknowledgement = acknowledgement.attr("type", kind.clone());
+        }
+        Reply {
+            stanzas: vec![acknowledgement.build()],
+            delivered,
+            ..Reply::default()
+        }
+    }
+
+    fn forward_to_sender(&self, from: DeviceAddress, chat: &Chat, stanza: &Node) {
+        let directory = self.directory();
+        let author = match chat {
+            Chat::Account(account) => Some(*account),
+            Chat::Group(_) => jid(stanza, "participant").and_then(|author| directory.find(&author)),
+            Chat::Server => None,
+        };
+        let Some(author) = author.filter(|author| *author != from.account) else {
+            return;
+        };
+        for device in directory.devices_of(author).collect::<Vec<_>>() {
+            post(&directory, from, chat, device, stanza);
+        }
+    }
+
+    fn forward_to_device(&self, from: DeviceAddress, chat: &Chat, stanza: &Node) {
+        let directory = self.directory();
+        let key = match chat {
+            Chat::Group(_) => "participant",
+            _ => "to",
+        };
+        let device = jid(stanza, key).and_then(|sender| directory.find_device(&sender));
+        match device {
+            Some(device) if device != from => post(&directory, from, chat, device, stanza),
+            _ => tracing::debug!("a retry receipt names nobody who could send again"),
+        }
+    }
+}
+
+fn message_ids(receipt: &Node) -> Vec<String> {
+    let first = attr(receipt, "id").map(|id| id.into_owned());
+    let listed = receipt
+        .get_optional_child("list")
+        .into_iter()
+        .flat_map(|list| list.get_children_by_tag("item"))
+        .filter_map(|item| attr(item, "id").map(|id| id.into_owned()));
+    first.into_iter().chain(listed).collect()
+}
+
+/// Puts a copy of a receipt into a device's mailbox, under the name that device knows the reader by.
+fn post(directory: &Directory, from: DeviceAddress, chat: &Chat, to: DeviceAddress, receipt: &Node) {
+    let Some(device) = directory.device(to) else {
+        return;
+    };
+    let namespace = jid(receipt, "to").map_or(Namespace::Lid, |to| to.server);
+    let id = attr(receipt, "id").unwrap_or_default().into_owned();
+    let mut copy = NodeBuilder::new("receipt")
+        .attr("id", id.as_str())
+        .attr("t", unix_seconds());
+    let (reader, conversation) = match chat {
+        Chat::Group(group) => {
+            let addressing = directory
+                .group(group)
+                .map_or(Namespace::Lid, |group| group.addressing);
+            let reader = directory.jid_of(from, addressing);
+            copy = copy
+                .attr("from", Jid::group(group.as_str()))
+                .attr("participant", reader.clone());
+            (reader, chat.clone())
+        }
+        _ => {
+            let reader = directory.jid_of(from, namespace);
+            copy = copy.attr("from", reader.clone());
+            (reader, Chat::Account(from.account))
+        }
+    };
+    tracing::trace!(to_phone = to.device == PHONE, from_device = reader.device, "receipt forwarded");
+    for key in ["type", "recipient"] {
+        if let Some(value) = receipt.attrs.get(key) {
+            copy = copy.attr(key, value.clone());
+        }
+    }
+    if let Some(children) = receipt.children() {
+        copy = copy.children(children.iter().cloned());
+    }
+    device.mailbox.post(Entry {
+        class: Class::Receipt,
+        id,
+        chat: conversation,
+        stanza: Arc::new(copy.build()),
+    });
+}

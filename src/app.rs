@@ -1,0 +1,192 @@
+//! The composition root: the only place that builds everything and runs it.
+
+use std::collections::HashMap;
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use auth_store::MasterKey;
+use tokio::task::JoinSet;
+use tokio_util::sync::CancellationToken;
+use tracing::{info, warn};
+
+use crate::config::{Accounts, AuthConfig, Config};
+use crate::ids::{AccountId, OwnerId};
+use crate::session::connection::ClientVersion;
+use crate::session::endpoint::Network;
+use crate::session::http::WebClient;
+use crate::session::{AuthHome, Board};
+use crate::store::{Store, StoreError};
+use crate::supervisor::{Shared, Supervisor};
+
+/// How often the store is asked for new accounts, with `WHATSAPP_ACCOUNT_ID=*`.
+const NEW_ACCOUNTS: Duration = Duration::from_secs(2);
+
+/// Why the worker could not start. Each variant has an exit code.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// Settings or files must be corrected.
+    #[error("{0}")]
+    Config(String),
+    /// The auth state's key cannot be used.
+    #[error("{0}")]
+    Auth(String),
+    /// The store.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}
+
+/// Everything that is built once.
+#[derive(Clone)]
+pub struct App {
+    shared: Shared,
+}
+
+impl App {
+    /// Builds everything, touching disk and store but not WhatsApp.
+    ///
+    /// # Errors
+    /// [`StartError`].
+    pub async fn build(config: Config) -> Result<Self, StartError> {
+        let wrong = |error: &dyn std::error::Error| StartError::Config(error.to_string());
+        let owner = OwnerId::incarnate(&config.worker_id)
+            .map_err(|error| StartError::Config(format!("WORKER_ID: {error}")))?;
+        let network = Network::new(config.network.clone()).map_err(|error| wrong(&error))?;
+        let http = WebClient::new(&network).map_err(|error| wrong(&error))?;
+        let home = auth_home(&config.auth)?;
+        let store = open_store(&config).await?;
+        if let Accounts::Listed(accounts) = &config.accounts {
+            for account in accounts {
+                store.add_account(account, owner.as_str()).await?;
+            }
+        }
+        Ok(Self {
+            shared: Shared {
+                version: ClientVersion::new(config.client_version),
+                config: Arc::new(config),
+                store,
+                owner,
+                network: Arc::new(network),
+                http,
+                home,
+            },
+        })
+    }
+
+    /// What all accounts share.
+    pub fn shared(&self) -> &Shared {
+        &self.shared
+    }
+
+    /// Operates the configured accounts until `stop`, then drains and releases them all. `boards`
+    /// gives each account the board that its session shows itself on.
+    pub async fn run(self, stop: CancellationToken, boards: impl Fn(&AccountId) -> Board) {
+        let mut running = JoinSet::new();
+        let mut known = HashMap::new();
+        let mut first = true;
+        loop {
+            match self.accounts().await {
+                Ok(accounts) => {
+                    for account in accounts {
+                        known.entry(account).or_insert_with_key(|account| {
+                            let board = boards(account);
+                            let supervisor = Supervisor::new(
+                                self.shared.clone(),
+                                account.clone(),
+                                stop.child_token(),
+                                board,
+                            );
+                            running.spawn(supervisor.run());
+                        });
+                    }
+                    if std::mem::take(&mut first) && known.is_empty() {
+                        warn!("the store has no accounts yet: `whatsapp-worker accounts add` adds one");
+                    }
+                }
+                Err(error) => warn!(%error, "the store does not tell its accounts, retrying..."),
+            }
+            tokio::select! {
+                () = stop.cancelled() => break,
+                () = tokio::time::sleep(NEW_ACCOUNTS) => {}
+            }
+        }
+        while let Some(ended) = running.join_next().await {
+            if let Err(error) = ended {
+                warn!(%error, "a supervisor failed");
+            }
+        }
+        self.shared.store.close().await;
+        info!("[whatsapp] Stopped");
+    }
+
+    async fn accounts(&self) -> Result<Vec<AccountId>, StoreError> {
+        match &self.shared.config.accounts {
+            Accounts::Listed(accounts) => Ok(accounts.clone()),
+            Accounts::All => {
+                let accounts = self.shared.store.accounts().await?;
+                Ok(accounts
+                    .into_iter()
+                    .filter(|account| account.enabled)
+                    .map(|account| account.id)
+                    .collect())
+            }
+        }
+    }
+}
+
+/// Opens the shared store alone, for commands that need nothing else.
+///
+/// # Errors
+/// The store's.
+pub async fn open_store(config: &Config) -> Result<Store, StoreError> {
+    Store::open(&config.store_url, config.lease.heartbeat() / 2).await
+}
+
+/// Reads the key that seals auth state, making one beside the state when none is configured and none
+/// is needed yet, and the mark that tells this disk from others.
+///
+/// # Errors
+/// [`StartError::Auth`] with the cure.
+pub fn auth_home(config: &AuthConfig) -> Result<AuthHome, StartError> {
+    let key = match &config.key {
+        Some(text) => MasterKey::parse(text).ok_or_else(|| {
+            StartError::Config(
+                "WHATSAPP_AUTH_KEY is not a key: write 32 bytes as 64 hex digits or as base64, e.g. from `openssl rand -hex 32`".to_owned(),
+            )
+        })?,
+        None => {
+            let (key, origin) = MasterKey::load_or_create(&config.dir)
+                .map_err(|error| StartError::Auth(error.to_string()))?;
+            if origin == auth_store::KeyOrigin::Created {
+                info!(
+                    "[whatsapp] A key was made at {}: keep a copy, the auth state cannot be read without it",
+                    config.dir.join(auth_store::KEY_FILE).display()
+                );
+            }
+            key
+        }
+    };
+    Ok(AuthHome {
+        key,
+        installation: installation(&config.dir)?,
+        dir: config.dir.clone(),
+    })
+}
+
+fn installation(dir: &Path) -> Result<String, StartError> {
+    let path = dir.join("installation");
+    let failed = |error: std::io::Error| {
+        StartError::Config(format!("WHATSAPP_AUTH_DIR: {}: {error}", path.display()))
+    };
+    std::fs::create_dir_all(dir).map_err(failed)?;
+    let fresh = uuid::Uuid::new_v4().to_string();
+    let temporary = dir.join(format!(".installation.{fresh}"));
+    std::fs::write(&temporary, &fresh).map_err(failed)?;
+    // Linking fails when another process was first: its mark is then the one.
+    let linked = std::fs::hard_link(&temporary, &path);
+    std::fs::remove_file(&temporary).map_err(failed)?;
+    match linked {
+        Err(error) if error.kind() != std::io::ErrorKind::AlreadyExists => Err(failed(error)),
+        _ => Ok(std::fs::read_to_string(&path).map_err(failed)?.trim().to_owned()),
+    }
+}

@@ -1,0 +1,55 @@
+//! `auth`: the linked device's keys.
+
+use auth_store::{AccountName, Sealer, inspect};
+use clap::Subcommand;
+use serde_json::json;
+
+use super::table::print_one;
+use super::{CliError, Output, load_config};
+use crate::app::auth_home;
+use crate::clock;
+use crate::ids::{AccountId, Jid, mask};
+
+#[derive(Debug, Subcommand)]
+pub(super) enum Auth {
+    /// What is known of an account's auth state, without touching it.
+    Status {
+        /// The account.
+        #[arg(default_value = "default")]
+        account: AccountId,
+    },
+}
+
+impl Auth {
+    pub(super) async fn run(self, output: Output) -> Result<(), CliError> {
+        let Self::Status { account } = self;
+        let home = auth_home(&load_config()?.auth)?;
+        let key = home.key.id();
+        let name = AccountName::new(account.as_str())
+            .map_err(|error| CliError::Failed(error.to_string()))?;
+        let seen = inspect(&home.dir, &Sealer::new(home.key, name))
+            .await
+            .map_err(|error| CliError::Auth(error.to_string()))?;
+        let Some(seen) = seen else {
+            return Err(CliError::Failed(format!(
+                "account '{account}' has no auth state here yet: `whatsapp-worker link --account {account}` links it"
+            )));
+        };
+        let number = seen.linked_jid.map(|jid| mask(Jid::new(jid).user()));
+        let fields = vec![
+            ("accountId", json!(account)),
+            ("medium", json!(format!("local {}", seen.file.display()))),
+            ("number", json!(number)),
+            ("linked", json!(seen.current.is_some())),
+            ("generation", json!(seen.current.or(seen.pending).map(|g| g.number()))),
+            ("retired", json!(seen.retired.len())),
+            ("keyId", json!(key)),
+            ("epoch", json!(seen.epoch)),
+            ("signalSessions", json!(seen.sessions)),
+            ("preKeys", json!(seen.pre_keys)),
+            ("lastWrite", json!(seen.last_write_ms.map(clock::rfc3339))),
+        ];
+        print_one(output, fields);
+        Ok(())
+    }
+}

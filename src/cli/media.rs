@@ -1,0 +1,55 @@
+//! `media`: files behind messages.
+
+use std::path::PathBuf;
+
+use clap::Subcommand;
+
+use super::{CliError, load_config};
+use crate::app::open_store;
+use crate::ids::JobId;
+use crate::inbound::message::Content;
+use crate::session::endpoint::Network;
+use crate::session::http::WebClient;
+use crate::session::media::{MediaKind, MediaStore};
+
+#[derive(Debug, Subcommand)]
+pub(super) enum Media {
+    /// Download, decrypt and check the file of a job's message.
+    Get {
+        /// The job.
+        job: String,
+        /// Where to put it; replaced only when everything was right.
+        #[arg(long)]
+        out: PathBuf,
+    },
+}
+
+impl Media {
+    pub(super) async fn run(self) -> Result<(), CliError> {
+        let Self::Get { job, out } = self;
+        let config = load_config()?;
+        let store = open_store(&config).await?;
+        let id = JobId(job);
+        let Some(job) = store.job(&id).await? else {
+            return Err(CliError::Failed(format!("there is no job {}", id.as_str())));
+        };
+        let content: Content = serde_json::from_value(job.content)
+            .map_err(|error| CliError::Failed(format!("the job's content cannot be read: {error}")))?;
+        let Some((kind, media)) = MediaKind::of(&content) else {
+            return Err(CliError::Failed(format!(
+                "job {} has no file: it is {}",
+                id.as_str(),
+                job.job.summary
+            )));
+        };
+        let network =
+            Network::new(config.network).map_err(|error| CliError::Config(error.to_string()))?;
+        let http = WebClient::new(&network).map_err(|error| CliError::Config(error.to_string()))?;
+        let size = MediaStore::new(http, &network)
+            .download(media, kind, &out)
+            .await
+            .map_err(|error| CliError::Failed(error.to_string()))?;
+        println!("{} bytes, SHA-256 {}, in {}", size, media.sha256, out.display());
+        Ok(())
+    }
+}

@@ -1,0 +1,51 @@
+//! `simulate`: a simulated WhatsApp on loopback, for other processes.
+
+use std::net::SocketAddr;
+
+use clap::Args;
+use serde_json::json;
+use simulator::{Options, Simulator};
+
+use super::CliError;
+use crate::shutdown::Shutdown;
+
+#[derive(Debug, Args)]
+pub(super) struct Simulate {
+    /// Where clients connect; port 0 picks one.
+    #[arg(long, default_value = "127.0.0.1:0")]
+    listen: SocketAddr,
+    /// Where tests steer it over HTTP; port 0 picks one.
+    #[arg(long, default_value = "127.0.0.1:0")]
+    control: SocketAddr,
+    /// Decides the server's keys and its faults.
+    #[arg(long, default_value_t = 1)]
+    seed: u64,
+}
+
+impl Simulate {
+    /// Prints one JSON line that tells where everything is, and serves until SIGTERM.
+    pub(super) async fn run(self) -> Result<(), CliError> {
+        for address in [self.listen, self.control] {
+            if !address.ip().is_loopback() {
+                return Err(CliError::Config(format!("{address} is not a loopback address: the simulator has no secrets and must not be reachable")));
+            }
+        }
+        let shutdown = Shutdown::listen()?;
+        let options = Options {
+            seed: self.seed,
+            listen: self.listen,
+            ..Options::default()
+        };
+        let sim = Simulator::start(options)
+            .await
+            .map_err(|error| CliError::Unavailable(error.to_string()))?;
+        let control = sim.serve_control(self.control).await?;
+        println!(
+            "{}",
+            json!({"url": sim.url(), "control": format!("http://{control}"), "mediaHost": sim.media_host(), "seed": self.seed})
+        );
+        shutdown.token().cancelled().await;
+        sim.stop().await;
+        Ok(())
+    }
+}

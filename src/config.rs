@@ -1,0 +1,208 @@
+//! Settings: from the environment, then the file that `WHATSAPP_CONFIG_FILE` names, then defaults.
+//! Parsed once, here, into types; what does not parse names the setting, its value, where it came
+//! from and the fix, and ends the process with exit code 78.
+
+pub mod settings;
+mod source;
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use crate::ids::{AccountId, Phone};
+use crate::inbound::policy::Policy;
+use crate::lease::timing::LeaseTiming;
+use crate::session::endpoint::{NetworkSettings, WsUrl};
+
+pub use source::{Origin, Values};
+
+/// A setting that cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub enum ConfigError {
+    /// One setting's value.
+    #[error("{name} is {value:?} ({origin}): {problem}")]
+    Value {
+        /// Its name.
+        name: &'static str,
+        /// Its value; `…` for a secret.
+        value: String,
+        /// Where it was set.
+        origin: Origin,
+        /// What is wrong and how it would be right.
+        problem: String,
+    },
+    /// Settings that do not fit together; the text names them.
+    #[error("{0}")]
+    Together(String),
+    /// The file, or a file that a setting names, cannot be read.
+    #[error("{0}")]
+    File(String),
+}
+
+/// Which accounts a worker operates.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Accounts {
+    /// These.
+    Listed(Vec<AccountId>),
+    /// Every enabled account of the store.
+    All,
+}
+
+/// Where auth state lives and how it is sealed.
+#[derive(Clone, Debug)]
+pub struct AuthConfig {
+    /// Directory of local auth state.
+    pub dir: PathBuf,
+    /// The configured key; without one a file in `dir` holds it.
+    pub key: Option<String>,
+}
+
+/// Everything that is set, checked.
+#[derive(Clone, Debug)]
+pub struct Config {
+    /// Which accounts.
+    pub accounts: Accounts,
+    /// The shared store.
+    pub store_url: String,
+    /// This worker's name.
+    pub worker_id: String,
+    /// Link by code for this number.
+    pub phone: Option<Phone>,
+    /// The lease's times.
+    pub lease: LeaseTiming,
+    /// How long SIGTERM waits.
+    pub shutdown_grace: Duration,
+    /// Auth state.
+    pub auth: AuthConfig,
+    /// Who is heard.
+    pub policy: Policy,
+    /// How WhatsApp is reached.
+    pub network: NetworkSettings,
+    /// The client version to announce.
+    pub client_version: Option<(u32, u32, u32)>,
+    /// Whether each message is answered, in simulator builds.
+    pub reply_to_everything: bool,
+}
+
+impl Config {
+    /// Parses all of `values`.
+    ///
+    /// # Errors
+    /// The first [`ConfigError`], in the order of [`settings::SETTINGS`].
+    pub fn parse(values: &Values) -> Result<Self, ConfigError> {
+        let accounts = match values.get("WHATSAPP_ACCOUNT_ID") {
+            "*" => Accounts::All,
+            list => Accounts::Listed(
+                list.split(',')
+                    .map(|id| id.trim().parse())
+                    .collect::<Result<_, crate::ids::IdError>>()
+                    .map_err(|error| values.wrong("WHATSAPP_ACCOUNT_ID", error.to_string()))?,
+            ),
+        };
+        match values.get("AGENT_ROLE") {
+            "all" | "whatsapp" => {}
+            "agent" => {
+                return Err(values.wrong(
+                    "AGENT_ROLE",
+                    "the role agent comes with the agent queue's API, which this version does not have yet; use all or whatsapp",
+                ));
+            }
+            _ => return Err(values.wrong("AGENT_ROLE", "use all or whatsapp")),
+        }
+        match values.get("WHATSAPP_AUTH_MODE") {
+            "local" => {}
+            "remote" | "convex" => {
+                return Err(values.wrong(
+                    "WHATSAPP_AUTH_MODE",
+                    "auth state in the shared store is not there yet; use local",
+                ));
+            }
+            _ => return Err(values.wrong("WHATSAPP_AUTH_MODE", "use local")),
+        }
+        let lease = LeaseTiming::new(
+            values.millis("WHATSAPP_LEASE_TTL_MS")?.unwrap_or_default(),
+            values.millis("WHATSAPP_HEARTBEAT_MS")?,
+            values.millis("WHATSAPP_LEASE_MARGIN_MS")?,
+        )
+        .map_err(|error| ConfigError::Together(error.to_string()))?;
+        let phone = values
+            .optional("WHATSAPP_PHONE")
+            .map(|text| {
+                Phone::parse(text).ok_or_else(|| {
+                    values.wrong("WHATSAPP_PHONE", "write it with its country code, e.g. +49 151 2345678")
+                })
+            })
+            .transpose()?;
+        let policy = Policy::parse(
+            values.get("WHATSAPP_ALLOW"),
+            values.get("WHATSAPP_DENY"),
+            values.get("WHATSAPP_GROUPS"),
+            values.get("WHATSAPP_STATUS"),
+        )
+        .map_err(|error| ConfigError::Together(error.to_string()))?;
+        Ok(Self {
+            accounts,
+            store_url: values.get("STORE_URL").to_owned(),
+            worker_id: values
+                .optional("WORKER_ID")
+                .map_or_else(host_name, str::to_owned),
+            phone,
+            lease,
+            shutdown_grace: values.millis("SHUTDOWN_GRACE_MS")?.unwrap_or_default(),
+            auth: AuthConfig {
+                dir: PathBuf::from(values.get("WHATSAPP_AUTH_DIR")),
+                key: values.optional("WHATSAPP_AUTH_KEY").map(str::to_owned),
+            },
+            policy,
+            network: network(values, lease.margin())?,
+            client_version: client_version(values)?,
+            reply_to_everything: cfg!(feature = "simulator")
+                && values.optional("SIMULATOR_REPLY") == Some("text"),
+        })
+    }
+}
+
+fn network(values: &Values, margin: Duration) -> Result<NetworkSettings, ConfigError> {
+    let together = |error: crate::session::endpoint::EndpointError| {
+        ConfigError::Together(error.to_string())
+    };
+    Ok(NetworkSettings {
+        ws_url: WsUrl::parse(values.get("WHATSAPP_WS_URL")).map_err(together)?,
+        proxy: values
+            .optional("WHATSAPP_PROXY")
+            .map(str::parse)
+            .transpose()
+            .map_err(together)?,
+        extra_ca_file: values.optional("WHATSAPP_EXTRA_CA_FILE").map(PathBuf::from),
+        connect_timeout: values
+            .millis("WHATSAPP_CONNECT_TIMEOUT_MS")?
+            .unwrap_or(crate::session::endpoint::DEFAULT_CONNECT_TIMEOUT),
+        user_timeout: margin,
+    })
+}
+
+fn client_version(values: &Values) -> Result<Option<(u32, u32, u32)>, ConfigError> {
+    let Some(text) = values.optional("WHATSAPP_CLIENT_VERSION") else {
+        return Ok(None);
+    };
+    let parts: Option<Vec<u32>> = text.split('.').map(|part| part.parse().ok()).collect();
+    match parts.as_deref() {
+        Some(&[a, b, c]) => Ok(Some((a, b, c))),
+        _ => Err(values.wrong(
+            "WHATSAPP_CLIENT_VERSION",
+            "write three numbers with dots, e.g. 2.3000.1026131876",
+        )),
+    }
+}
+
+fn host_name() -> String {
+    let name = rustix::system::uname()
+        .nodename()
+        .to_string_lossy()
+        .into_owned();
+    let plain: String = name
+        .chars()
+        .map(|c| if c.is_ascii_alphanumeric() || matches!(c, '-' | '.' | '_') { c } else { '-' })
+        .take(64)
+        .collect();
+    if plain.is_empty() { "worker".to_owned() } else { plain }
+}

@@ -1,0 +1,242 @@
+//! Gathers messages that arrive together and commits them as one transaction.
+//!
+//! One task per term owns the commits of its account, so they happen in the order of arrival. While
+//! one transaction is being flushed to disk, the next messages gather: a busy account pays for few
+//! flushes, an idle one waits for none.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::{mpsc, oneshot};
+use tokio_util::task::AbortOnDropHandle;
+use tracing::warn;
+
+use super::disposition::{Disposition, dispose};
+use super::identity::Identity;
+use super::message::Inbound;
+use super::policy::Policy;
+use super::summary::summary;
+use crate::lease::trust::Trust;
+use crate::store::{Accepted, Arrival, Fence, Store, StoreError};
+use crate::telemetry::event::{self, Event};
+
+/// Batches that may wait for the committer; the session's hook waits when it is full.
+const WAITING: usize = 256;
+/// Messages in one transaction, so that it stays short for other writers.
+const TOGETHER: usize = 400;
+/// Between two tries of a commit that the store did not take.
+const RETRY: Duration = Duration::from_millis(200);
+
+/// Why messages were not committed. They must not be acknowledged.
+#[derive(Debug, thiserror::Error)]
+pub enum IntakeError {
+    /// The lease is lost.
+    #[error("the lease is lost")]
+    Fenced,
+    /// The store did not take them before trust ran out.
+    #[error("the store did not take the messages before trust in the lease ran out")]
+    Untrusted,
+    /// The committer has ended.
+    #[error("the intake is closed")]
+    Closed,
+}
+
+/// The way in. Clones lead to the same committer.
+#[derive(Clone, Debug)]
+pub struct Intake {
+    queue: mpsc::Sender<Batch>,
+    policy: Arc<Policy>,
+}
+
+#[derive(Debug)]
+struct Batch {
+    arrivals: Vec<Arrival>,
+    done: oneshot::Sender<Result<(), Arc<IntakeError>>>,
+}
+
+/// The task behind an [`Intake`]. Dropping it ends the intake.
+#[derive(Debug)]
+pub struct Committer(AbortOnDropHandle<()>);
+
+impl Committer {
+    /// Resolves when everything that was handed in is committed or refused. The last [`Intake`] must
+    /// be gone. Cancel safe.
+    pub async fn finish(mut self) {
+        // A panic has been reported by the runtime; either way nothing is committed any more.
+        let _ = (&mut self.0).await;
+    }
+}
+
+/// Opens the intake of one term.
+pub fn open(store: Store, fence: Arc<Fence>, trust: Trust, policy: Policy) -> (Intake, Committer) {
+    let (queue, waiting) = mpsc::channel(WAITING);
+    let task = tokio::spawn(commit_all(store, fence, trust, waiting));
+    let intake = Intake {
+        queue,
+        policy: Arc::new(policy),
+    };
+    (intake, Committer(AbortOnDropHandle::new(task)))
+}
+
+impl Intake {
+    /// Commits `messages` in their order, each as the closed table says. `Ok`: durable, acknowledge
+    /// them. If the call is dropped they may be committed all the same, which dedupe then sees.
+    ///
+    /// # Errors
+    /// [`IntakeError`]: none of them may be acknowledged.
+    pub async fn accept(&self, messages: Vec<Inbound>) -> Result<(), Arc<IntakeError>> {
+        let decided = messages
+            .into_iter()
+            .map(|inbound| (dispose(&inbound, &self.policy), inbound));
+        self.commit(decided.collect()).await
+    }
+
+    /// Commits `messages` without jobs: the past.
+    ///
+    /// # Errors
+    /// As [`Intake::accept`].
+    pub async fn record(&self, messages: Vec<Inbound>) -> Result<(), Arc<IntakeError>> {
+        let decided = messages
+            .into_iter()
+            .map(|inbound| (Disposition::Recorded, inbound));
+        self.commit(decided.collect()).await
+    }
+
+    async fn commit(&self, decided: Vec<(Disposition, Inbound)>) -> Result<(), Arc<IntakeError>> {
+        let arrivals = decided
+            .into_iter()
+            .map(|(disposition, inbound)| Arrival {
+                identity: Identity::of(&inbound),
+                disposition,
+                summary: inbound
+                    .content
+                    .as_ref()
+                    .map_or_else(|_| "malformed".to_owned(), summary),
+                inbound,
+            })
+            .collect();
+        let closed = || Arc::new(IntakeError::Closed);
+        let (done, outcome) = oneshot::channel();
+        self.queue
+            .send(Batch { arrivals, done })
+            .await
+            .map_err(|_| closed())?;
+        outcome.await.map_err(|_| closed())?
+    }
+}
+
+async fn commit_all(
+    store: Store,
+    fence: Arc<Fence>,
+    trust: Trust,
+    mut waiting: mpsc::Receiver<Batch>,
+) {
+    let mut gathered = Vec::new();
+    while waiting.recv_many(&mut gathered, WAITING).await > 0 {
+        while !gathered.is_empty() {
+            let mut messages = 0;
+            let together = gathered
+                .iter()
+                .take_while(|batch| {
+                    let first = messages == 0;
+                    messages += batch.arrivals.len();
+                    first || messages <= TOGETHER
+                })
+                .count();
+            let batches: Vec<Batch> = gathered.drain(..together).collect();
+            if !commit(&store, &fence, &trust, batches).await {
+                return;
+            }
+        }
+    }
+}
+
+/// Commits `batches` and answers them; `false` when no later commit can succeed either.
+async fn commit(store: &Store, fence: &Fence, trust: &Trust, batches: Vec<Batch>) -> bool {
+    let (arrivals, answers): (Vec<_>, Vec<_>) = batches
+        .into_iter()
+        .map(|batch| (batch.arrivals, batch.done))
+        .unzip();
+    let arrivals: Vec<Arrival> = arrivals.into_iter().flatten().collect();
+    let outcome = commit_until_trust_ends(store, fence, trust, &arrivals).await;
+    let alive = outcome.is_ok();
+    if let Ok(results) = &outcome {
+        for (arrival, accepted) in arrivals.iter().zip(results) {
+            tell(fence, arrival, accepted);
+        }
+    }
+    let outcome = outcome.map(drop).map_err(Arc::new);
+    for done in answers {
+        // The hook that asked may be gone with its connection; the commit stands.
+        let _ = done.send(outcome.clone());
+    }
+    alive
+}
+
+async fn commit_until_trust_ends(
+    store: &Store,
+    fence: &Fence,
+    trust: &Trust,
+    arrivals: &[Arrival],
+) -> Result<Vec<Accepted>, IntakeError> {
+    let mut told = false;
+    loop {
+        if !trust.holds() {
+            return Err(IntakeError::Untrusted);
+        }
+        match store.accept_inbound(fence, arrivals).await {
+            Ok(results) => return Ok(results),
+            Err(StoreError::Fenced(_)) => return Err(IntakeError::Fenced),
+            Err(error) => {
+                if !told {
+                    warn!(account = %fence.account(), %error, "messages wait for the store");
+                    told = true;
+                }
+                tokio::time::sleep(RETRY).await;
+            }
+        }
+    }
+}
+
+fn tell(fence: &Fence, arrival: &Arrival, accepted: &Accepted) {
+    let account = fence.account();
+    let message_id = arrival.identity.id.as_str();
+    event::emit(Event::Received {
+        account,
+        message_id,
+        summary: &arrival.summary,
+        offline: arrival.inbound.offline,
+    });
+    match accepted {
+        Accepted::Queued { job, conversation, recovered } => {
+            if *recovered {
+                event::emit(Event::Recovered { account, message_id });
+            }
+            event::emit(Event::Queued {
+                account,
+                message_id,
+                job_id: job.as_str(),
+                conversation_id: conversation.as_str(),
+                status: "pending",
+            });
+        }
+        Accepted::Failed { job, conversation } => event::emit(Event::Queued {
+            account,
+            message_id,
+            job_id: job.as_str(),
+            conversation_id: conversation.as_str(),
+            status: "failed",
+        }),
+        Accepted::Recorded => event::emit(Event::Recorded { account, message_id }),
+        Accepted::Duplicate => event::emit(Event::DedupeSkipped { account, message_id }),
+        Accepted::Ignored => {
+            if let Disposition::Ignored(refusal) = &arrival.disposition {
+                event::emit(Event::Ignored {
+                    account,
+                    message_id,
+                    reason: refusal.as_str(),
+                });
+            }
+        }
+    }
+}

@@ -1,0 +1,11 @@
+//! Parse, initialise, dispatch, exit code.
+
+use std::process::ExitCode;
+
+use clap::Parser;
+use whatsapp_worker::cli::Cli;
+
+fn main() -> ExitCode {
+    whatsapp_worker::session::install_crypto_provider();
+    Cli::parse().run()
+}

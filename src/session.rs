@@ -1,0 +1,113 @@
+//! The linked device of one account, for one term of its lease.
+//!
+//! ```text
+//!   life (this term) ──▶ connection (one client) ──▶ transport (kill switch) ──▶ WhatsApp
+//!     │                     │ observer: events → signals
+//!     │                     └ hook: messages → intake (the acknowledgement waits)
+//!     ├ linking: QR rounds, pairing codes
+//!     └ missing: what arrived and is not there
+//! ```
+//!
+//! Only this directory, the auth store and the simulator name types of the protocol library.
+//!
+//! Invariants: nothing is connected or written past the trust in the lease; a message is acknowledged
+//! only after its commit; a reply leaves only when the backlog is through and the ratchets are
+//! durable. Failures and their answers are the closed table in [`life`].
+
+pub mod connection;
+pub mod decode;
+pub mod encode;
+pub mod endpoint;
+mod history;
+mod hook;
+pub mod http;
+pub mod life;
+pub mod linking;
+pub mod media;
+mod missing;
+mod observer;
+pub mod qr;
+pub mod send;
+pub mod state;
+pub mod transport;
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use tokio::sync::watch;
+
+use self::connection::ClientVersion;
+use self::endpoint::Network;
+use self::http::WebClient;
+use self::state::SessionState;
+use crate::ids::{AccountId, Phone};
+use crate::inbound::intake::Intake;
+use crate::lease::trust::Trust;
+use crate::store::{Fence, LinkCode, Store};
+
+/// Makes ring the process's only source of cryptography for TLS. Call it once, first of all.
+pub fn install_crypto_provider() {
+    // A second call finds it installed.
+    let _ = rustls::crypto::ring::default_provider().install_default();
+}
+
+/// The disk of this installation: where local auth state lives.
+#[derive(Clone)]
+pub struct AuthHome {
+    /// Directory of local auth state.
+    pub dir: PathBuf,
+    /// What seals it.
+    pub key: auth_store::MasterKey,
+    /// Tells this disk from others.
+    pub installation: String,
+}
+
+/// What a session needs, given anew for each term.
+#[derive(Clone)]
+pub struct SessionContext {
+    /// Whose session.
+    pub account: AccountId,
+    /// The shared store.
+    pub store: Store,
+    /// The term's fence.
+    pub fence: Arc<Fence>,
+    /// The term's trust.
+    pub trust: Trust,
+    /// The way into the inbox.
+    pub intake: Intake,
+    /// How WhatsApp is reached.
+    pub network: Arc<Network>,
+    /// For media and the client version.
+    pub http: WebClient,
+    /// The version to announce.
+    pub version: ClientVersion,
+    /// The auth state's place.
+    pub home: AuthHome,
+    /// Link by code for this number, unless somebody wishes otherwise.
+    pub phone: Option<Phone>,
+    /// Where the session shows what it does.
+    pub board: Board,
+    /// Answer each message: for crash tests in simulator builds.
+    pub reply_to_everything: bool,
+}
+
+/// What a session shows to its own process. The store shows the same to others.
+#[derive(Clone, Debug)]
+pub struct Board {
+    /// What it is doing.
+    pub state: watch::Sender<SessionState>,
+    /// The code that waits to be scanned or typed.
+    pub code: watch::Sender<Option<LinkCode>>,
+    /// Somebody in this process looks at the codes, so new ones are worth making.
+    pub watched: watch::Sender<bool>,
+}
+
+impl Default for Board {
+    fn default() -> Self {
+        Self {
+            state: watch::Sender::new(SessionState::Starting),
+            code: watch::Sender::new(None),
+            watched: watch::Sender::new(false),
+        }
+    }
+}

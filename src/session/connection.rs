@@ -1,0 +1,299 @@
+//! One connection of the linked device: from its start to its end, and why it ended.
+//!
+//! Each connection is a fresh client of the library over the same auth state, because we own
+//! reconnecting: the lease is checked before each connect, and the reason of the end decides what
+//! comes next ([`End`]). The client's own reconnecting is off.
+
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, OnceLock};
+use std::time::Duration;
+
+use async_trait::async_trait;
+use auth_store::AuthStore;
+use tokio::sync::{mpsc, watch};
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::AbortOnDropHandle;
+use wacore::net::{DisconnectReason, Transport, TransportEvent, TransportFactory};
+use wacore::pair_code::PairCodeOptions;
+use whatsapp_rust::bot::{Bot, BotHandle};
+use whatsapp_rust::{Client, TokioRuntime};
+
+use super::SessionContext;
+use super::hook::{Hook, InFlight};
+use super::observer::{Observer, Signal};
+use super::transport::WsTransportFactory;
+use crate::ids::Phone;
+
+/// Signals of one connection that may wait for its session. Terminal ones have a place of their own.
+const SIGNALS: usize = 1024;
+
+/// Why a connection ended.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum End {
+    /// The server asked for a new connection, as it does after pairing: at once.
+    Restart,
+    /// It closed or never came about: after a pause.
+    Closed {
+        /// For people.
+        reason: String,
+        /// The server's code, when it gave one.
+        code: Option<u16>,
+    },
+    /// The credentials are void.
+    LoggedOut {
+        /// For people.
+        reason: String,
+    },
+    /// Another connection with the same credentials took over.
+    Replaced,
+    /// The server refuses the number for a while.
+    Banned {
+        /// For how long.
+        lasts: Duration,
+        /// For people.
+        reason: String,
+    },
+    /// The server refuses the client version.
+    Outdated,
+    /// All QR codes of this round ran out.
+    CodesExhausted,
+    /// The server refuses in a way that repeating will not change soon.
+    Refused {
+        /// The server's code.
+        code: u16,
+    },
+}
+
+/// A running connection.
+pub struct Connection {
+    client: Arc<Client>,
+    handle: BotHandle,
+    taps: Taps,
+    verdict: Arc<OnceLock<End>>,
+    in_flight: InFlight,
+    auth: Arc<AuthStore>,
+    _forwarding: whatsapp_rust::client::RawNodeLease,
+}
+
+impl Connection {
+    /// Builds a client and starts it. `phone` asks for a pairing code instead of QR codes.
+    ///
+    /// # Errors
+    /// The auth state cannot be read; the text names the record.
+    pub async fn open(
+        context: &SessionContext,
+        auth: &Arc<AuthStore>,
+        phone: Option<&Phone>,
+    ) -> anyhow::Result<(Self, mpsc::Receiver<Signal>)> {
+        let (signals, receiver) = mpsc::channel(SIGNALS);
+        let verdict = Arc::new(OnceLock::new());
+        let in_flight = InFlight::default();
+        let taps = Taps::default();
+        let factory = TappedFactory {
+            inner: WsTransportFactory::new(context.network.clone(), context.trust.clone()),
+            taps: taps.clone(),
+        };
+        let answers = context.reply_to_everything.then(|| signals.clone());
+        let observer = Observer {
+            auth: auth.clone(),
+            signals,
+            verdict: verdict.clone(),
+        };
+        let hook = Hook {
+            intake: context.intake.clone(),
+            in_flight: in_flight.clone(),
+            broken: taps.broken.clone(),
+            answers,
+        };
+        let mut builder = Bot::builder()
+            .with_backend_arc(auth.clone())
+            .with_transport_factory(factory)
+            .with_http_client(context.http.clone())
+            .with_runtime(TokioRuntime)
+            .with_inbound_durability_hook(hook)
+            .with_event_handler(observer);
+        if let Some(version) = context.version.get() {
+            builder = builder.with_version(version);
+        }
+        if let Some(phone) = phone {
+            builder = builder.with_pair_code(PairCodeOptions {
+                phone_number: phone.digits().to_owned(),
+                ..PairCodeOptions::default()
+            });
+        }
+        let bot = builder.build().await?;
+        let client = bot.client();
+        client.enable_auto_reconnect.store(false, Ordering::Relaxed);
+        let forwarding = client.acquire_raw_node_forwarding();
+        let connection = Self {
+            handle: bot.spawn(),
+            client,
+            taps,
+            verdict,
+            in_flight,
+            auth: auth.clone(),
+            _forwarding: forwarding,
+        };
+        Ok((connection, receiver))
+    }
+
+    /// The library's client, for what the rest of `session` asks of it.
+    pub(super) fn client(&self) -> &Arc<Client> {
+        &self.client
+    }
+
+    /// Resolves when the connection has ended. Cancel safe.
+    pub async fn ended(&mut self) -> End {
+        tokio::select! {
+            // A commit that cannot succeed ends the connection: what is unacknowledged comes again.
+            () = self.taps.broken.cancelled() => End::Closed {
+                reason: "received messages could not be committed".to_owned(),
+                code: None,
+            },
+            () = &mut self.handle => self.verdict(),
+        }
+    }
+
+    fn verdict(&self) -> End {
+        if let Some(end) = self.verdict.get() {
+            return end.clone();
+        }
+        let taps = &self.taps;
+        let heard = taps.last_words.lock().expect("no panic while it is held").clone();
+        match heard {
+            Some(reason) => End::Closed { reason, code: None },
+            // No reason, but a connection there was: the server asked for another one (515).
+            None if taps.connected.load(Ordering::Relaxed) => End::Restart,
+            None => End::Closed {
+                reason: "no connection came about".to_owned(),
+                code: None,
+            },
+        }
+    }
+
+    /// Stops in the order that loses nothing: no more frames are read, what was read is committed,
+    /// then the socket closes and the rest is flushed. `grace` bounds the waiting; what is not
+    /// committed by then was not acknowledged either.
+    pub async fn drain(self, grace: Duration) {
+        self.taps.paused.cancel();
+        let settled = async {
+            self.in_flight.settled().await;
+            let mut rows = self.auth.in_flight_rows();
+            // The sender lives in the auth store, which this connection keeps.
+            let _ = rows.wait_for(|rows| *rows == 0).await;
+        };
+        if tokio::time::timeout(grace, settled).await.is_err() {
+            tracing::warn!("messages were in flight at the end of the grace period: they will be delivered again");
+        }
+        self.handle.shutdown().await;
+    }
+
+    /// Ends the connection without waiting for anything: the lease is lost.
+    pub async fn cut(self) {
+        self.taps.paused.cancel();
+        self.handle.abort();
+        self.taps.close().await;
+    }
+}
+
+/// What we see and steer beneath the library's client.
+#[derive(Clone, Default)]
+struct Taps {
+    /// No more frames are handed up.
+    paused: CancellationToken,
+    /// The hook failed for good.
+    broken: CancellationToken,
+    connected: Arc<AtomicBool>,
+    last_words: Arc<Mutex<Option<String>>>,
+    transport: Arc<Mutex<Option<Arc<dyn Transport>>>>,
+    pump: Arc<Mutex<Option<AbortOnDropHandle<()>>>>,
+}
+
+impl Taps {
+    async fn close(&self) {
+        let transport = self.transport.lock().expect("no panic while it is held").take();
+        if let Some(transport) = transport {
+            transport.disconnect().await;
+        }
+    }
+
+    fn say(&self, words: String) {
+        *self.last_words.lock().expect("no panic while it is held") = Some(words);
+    }
+}
+
+struct TappedFactory {
+    inner: WsTransportFactory,
+    taps: Taps,
+}
+
+#[async_trait]
+impl TransportFactory for TappedFactory {
+    async fn create_transport(
+        &self,
+    ) -> anyhow::Result<(Arc<dyn Transport>, async_channel::Receiver<TransportEvent>)> {
+        let made = self.inner.create_transport().await;
+        let (transport, frames) = match made {
+            Ok(made) => made,
+            Err(error) => {
+                self.taps.say(format!("{error:#}"));
+                return Err(error);
+            }
+        };
+        self.taps.connected.store(true, Ordering::Relaxed);
+        let (up, handed_up) = async_channel::bounded(1);
+        let pump = tokio::spawn(pump(frames, up, self.taps.clone()));
+        *self.taps.pump.lock().expect("no panic while it is held") = Some(AbortOnDropHandle::new(pump));
+        *self.taps.transport.lock().expect("no panic while it is held") = Some(transport.clone());
+        Ok((transport, handed_up))
+    }
+}
+
+/// Hands frames up until reading is paused. Paused, it keeps the channel open: the library must not
+/// take the pause for an end.
+async fn pump(
+    frames: async_channel::Receiver<TransportEvent>,
+    up: async_channel::Sender<TransportEvent>,
+    taps: Taps,
+) {
+    loop {
+        // Losing the race leaves the event in the channel: it is not handed up, as it should be.
+        let event = tokio::select! {
+            biased;
+            () = taps.paused.cancelled() => break,
+            event = frames.recv() => event,
+        };
+        let Ok(event) = event else { return };
+        if let TransportEvent::Disconnected(reason) = &event
+            && !matches!(reason, DisconnectReason::Unknown)
+        {
+            taps.say(reason.to_string());
+        }
+        if up.send(event).await.is_err() {
+            return;
+        }
+    }
+    up.closed().await;
+}
+
+/// The client version to announce; refreshed once when the server refuses it.
+#[derive(Clone, Debug)]
+pub struct ClientVersion(watch::Sender<Option<(u32, u32, u32)>>);
+
+impl ClientVersion {
+    /// As configured; `None` lets the library fetch the current one at each connect.
+    pub fn new(configured: Option<(u32, u32, u32)>) -> Self {
+        Self(watch::Sender::new(configured))
+    }
+
+    /// The version to announce.
+    pub fn get(&self) -> Option<(u32, u32, u32)> {
+        *self.0.borrow()
+    }
+
+    /// Forgets the configured version, so that the current one is fetched. `false`: that was so
+    /// already.
+    pub fn refresh(&self) -> bool {
+        self.0.send_replace(None).is_some()
+    }
+}

@@ -1,0 +1,184 @@
+//! Messages that arrived and are not there: asked for again, then told to people.
+//!
+//! The auth store finds them on the one path where they would be lost in silence: the library sees a
+//! ciphertext that it has decrypted before, and no row of it. [`StoreLedger`] answers whether we have
+//! the message, and notes durably when we do not. [`sweep`] does the asking, from a task that holds
+//! none of the library's locks.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use auth_store::{InboundId, InboundLedger, LedgerError, Missing};
+use tracing::{info, warn};
+use wacore::types::message::MessageInfo;
+use wacore_binary::builder::NodeBuilder;
+use whatsapp_rust::{Client, RetryRequestOptions};
+
+use super::SessionContext;
+use crate::clock;
+use crate::ids::Jid;
+use crate::inbound::message::{Chat, Party};
+use crate::store::{Fence, Ledger, MissingMessage, MissingNote, Store, StoreError};
+use crate::telemetry::event::{self, Event};
+
+/// After asking once, twice, three times.
+const WAITS: [Duration; 3] = [
+    Duration::from_mins(1),
+    Duration::from_hours(1),
+    Duration::from_hours(22),
+];
+/// How long a message may stay undecryptable before people are told.
+const UNDECRYPTABLE: Duration = Duration::from_mins(10);
+/// How many are handled in one go.
+const BATCH: i64 = 20;
+
+/// The inbox, as far as the auth store asks.
+pub(super) struct StoreLedger {
+    pub(super) store: Store,
+    pub(super) fence: Arc<Fence>,
+}
+
+#[async_trait]
+impl InboundLedger for StoreLedger {
+    async fn committed(&self, message: InboundId<'_>) -> Result<bool, LedgerError> {
+        self.store
+            .is_committed(self.fence.account(), message.chat, message.sender, message.id)
+            .await
+            .map_err(|error| LedgerError(Arc::new(error)))
+    }
+
+    async fn missing(&self, message: InboundId<'_>) -> Result<Missing, LedgerError> {
+        let note = self
+            .store
+            .note_missing(
+                &self.fence,
+                message.chat,
+                message.sender,
+                message.id,
+                Ledger::Lost,
+                Duration::ZERO,
+            )
+            .await
+            .map_err(|error| LedgerError(Arc::new(error)))?;
+        Ok(match note {
+            MissingNote::Waiting => Missing::Requested,
+            MissingNote::GivenUp => Missing::GivenUp,
+        })
+    }
+}
+
+/// Notes a message that could not be decrypted; the library has asked its sender for another copy.
+///
+/// # Errors
+/// The store's.
+pub(super) async fn note_undecryptable(
+    context: &SessionContext,
+    info: &MessageInfo,
+) -> Result<(), StoreError> {
+    context
+        .store
+        .note_missing(
+            &context.fence,
+            &info.source.chat.to_string(),
+            &info.source.sender.to_string(),
+            &info.id,
+            Ledger::Undecryptable,
+            UNDECRYPTABLE,
+        )
+        .await
+        .map(drop)
+}
+
+/// Asks for what is due, gives up what was asked for long enough.
+///
+/// # Errors
+/// The store's; the next sweep goes on.
+pub(super) async fn sweep(
+    context: &SessionContext,
+    client: &Arc<Client>,
+) -> Result<(), StoreError> {
+    for missing in context.store.due_missing(&context.account, BATCH).await? {
+        let wait = usize::try_from(missing.asked)
+            .ok()
+            .and_then(|asked| WAITS.get(asked));
+        match (missing.kind, wait) {
+            (Ledger::Lost, Some(wait)) => {
+                info!(account = %context.account, message = %missing.message_id, "a message was lost before it was stored: asking for it again");
+                if let Err(error) = ask(client, &missing).await {
+                    warn!(account = %context.account, %error, "asking again failed");
+                }
+                context.store.asked_missing(&context.fence, &missing, *wait).await?;
+            }
+            _ => give_up(context, &missing).await?,
+        }
+    }
+    Ok(())
+}
+
+async fn give_up(context: &SessionContext, missing: &MissingMessage) -> Result<(), StoreError> {
+    let reason = match missing.kind {
+        Ledger::Lost => "it was lost before it was stored, and no answer came to our requests",
+        Ledger::Undecryptable => "it could not be decrypted for 10 minutes",
+    };
+    let told = context
+        .store
+        .give_up_missing(&context.fence, missing, &chat_of(missing), reason)
+        .await?;
+    if told {
+        event::emit(Event::Lost {
+            account: &context.account,
+            message_id: &missing.message_id,
+            asked: missing.asked,
+        });
+    }
+    Ok(())
+}
+
+fn chat_of(missing: &MissingMessage) -> Chat {
+    let jid = Jid::new(&missing.chat);
+    let plain = Jid::new(format!("{}@{}", jid.user(), jid.server()));
+    match jid.server() {
+        "g.us" => Chat::Group { jid },
+        "newsletter" => Chat::Newsletter { jid },
+        "broadcast" if jid.user() == "status" => Chat::Status,
+        "broadcast" => Chat::Broadcast { jid },
+        "lid" => Chat::Direct(Party {
+            pn: None,
+            lid: Some(plain),
+        }),
+        _ => Chat::Direct(Party {
+            pn: Some(plain),
+            lid: None,
+        }),
+    }
+}
+
+/// A retry receipt for a stanza that we do not have any more: its addressing is enough.
+async fn ask(client: &Arc<Client>, missing: &MissingMessage) -> anyhow::Result<()> {
+    let time = (clock::wall_ms() / 1000).to_string();
+    let mut stanza = NodeBuilder::new("message")
+        .attr("id", missing.message_id.as_str())
+        .attr("t", time.as_str())
+        .attr("type", "text");
+    let is_direct = matches!(chat_of(missing), Chat::Direct(_));
+    let ours = [client.pn(), client.lid()]
+        .into_iter()
+        .flatten()
+        .any(|jid| jid.user.as_str() == Jid::new(&missing.sender).user());
+    stanza = match (is_direct, ours) {
+        (true, false) => stanza.attr("from", missing.sender.as_str()),
+        (true, true) => stanza
+            .attr("from", missing.sender.as_str())
+            .attr("recipient", missing.chat.as_str()),
+        (false, _) => stanza
+            .attr("from", missing.chat.as_str())
+            .attr("participant", missing.sender.as_str()),
+    };
+    let stanza = stanza.build();
+    let options = RetryRequestOptions::new().with_force_include_keys(true);
+    client
+        .request_message_retry(&stanza.as_node_ref(), options)
+        .await?;
+    Ok(())
+}

@@ -1,0 +1,180 @@
+//! Turns the library's events into the few signals that a session acts upon.
+//!
+//! Runs inline on the library's dispatch path: it only looks and hands on. Raw stanzas go to the auth
+//! store's gate before they are decrypted, which is what keeps ratchets from running ahead of their
+//! messages.
+
+use std::sync::{Arc, OnceLock};
+use std::time::Duration;
+
+use auth_store::AuthStore;
+use tokio::sync::mpsc;
+use tracing::warn;
+use wacore::types::events::{
+    ConnectFailureReason, Event, EventHandler, EventInterest, EventKind, InboundMessage,
+    LazyHistorySync,
+};
+use wacore::types::message::MessageInfo;
+use wacore_binary::Jid as WireJid;
+
+use super::connection::End;
+use crate::ids::Jid;
+
+/// What a session is told by its connection.
+pub enum Signal {
+    /// A QR code to show, and for how long it works.
+    Qr(String, Duration),
+    /// A pairing code to show, and for how long it works.
+    PairingCode(String, Duration),
+    /// No pairing code is coming.
+    PairingCodeFailed(String),
+    /// The phone accepted us; the server closes the connection next.
+    Paired {
+        /// Device JID.
+        jid: WireJid,
+        /// Its hidden form.
+        lid: WireJid,
+    },
+    /// The phone accepted us, and we could not complete it.
+    PairFailed(String),
+    /// Logged in.
+    Connected,
+    /// The backlog is through: sending may begin.
+    OfflineDone,
+    /// A message that could not be decrypted so far.
+    Undecryptable(Arc<MessageInfo>),
+    /// Messages that the library acknowledges without the hook.
+    Ungated(Arc<[InboundMessage]>),
+    /// The server's answer to something we sent.
+    ServerAck {
+        /// Id of what we sent.
+        id: String,
+        /// Its refusal.
+        error: Option<String>,
+    },
+    /// This chat wrote, and each message is to be answered.
+    Answer(Jid),
+    /// Older messages, sent along with a link.
+    History(Box<LazyHistorySync>),
+}
+
+/// See the module.
+pub(super) struct Observer {
+    pub(super) auth: Arc<AuthStore>,
+    pub(super) signals: mpsc::Sender<Signal>,
+    pub(super) verdict: Arc<OnceLock<End>>,
+}
+
+impl EventHandler for Observer {
+    fn interest(&self) -> EventInterest {
+        EventInterest::of(&[
+            EventKind::RawNode,
+            EventKind::PairingQrCode,
+            EventKind::PairingCode,
+            EventKind::PairingCodeError,
+            EventKind::PairingQrCodesExhausted,
+            EventKind::PairSuccess,
+            EventKind::PairError,
+            EventKind::Connected,
+            EventKind::LoggedOut,
+            EventKind::StreamReplaced,
+            EventKind::TemporaryBan,
+            EventKind::ClientOutdated,
+            EventKind::ConnectFailure,
+            EventKind::StreamError,
+            EventKind::OfflineSyncCompleted,
+            EventKind::UndecryptableMessage,
+            EventKind::Messages,
+            EventKind::ServerAck,
+            EventKind::HistorySync,
+        ])
+    }
+
+    fn handle_event(&self, event: Arc<Event>) {
+        match &*event {
+            Event::RawNode(node) => self.auth.gate().observe(node.get()),
+            Event::PairingQrCode(qr) => self.tell(Signal::Qr(qr.code.clone(), qr.timeout)),
+            Event::PairingCode(code) => {
+                self.tell(Signal::PairingCode(code.code.clone(), code.timeout));
+            }
+            Event::PairingCodeError(error) => {
+                self.tell(Signal::PairingCodeFailed(error.error.clone()));
+            }
+            Event::PairingQrCodesExhausted(_) => self.end(End::CodesExhausted),
+            Event::PairSuccess(pair) => self.tell(Signal::Paired {
+                jid: pair.id.clone(),
+                lid: pair.lid.clone(),
+            }),
+            Event::PairError(pair) => self.tell(Signal::PairFailed(pair.error.clone())),
+            Event::Connected(_) => self.tell(Signal::Connected),
+            Event::OfflineSyncCompleted(_) => self.tell(Signal::OfflineDone),
+            Event::UndecryptableMessage(message) => {
+                let info = &message.info;
+                self.auth
+                    .gate()
+                    .undecryptable(&info.source.sender.to_string(), &info.id);
+                self.tell(Signal::Undecryptable(info.clone()));
+            }
+            Event::Messages(batch) if !batch.hook_committed => {
+                self.tell(Signal::Ungated(batch.messages.clone()));
+            }
+            Event::ServerAck(ack) if ack.class.as_deref() == Some("message") => {
+                self.tell(Signal::ServerAck {
+                    id: ack.id.clone(),
+                    error: ack.error.clone(),
+                });
+            }
+            Event::HistorySync(history) => self.tell(Signal::History(history.clone())),
+            Event::LoggedOut(out) => self.end(End::LoggedOut {
+                reason: logged_out_reason(&out.reason).to_owned(),
+            }),
+            Event::StreamReplaced(_) => self.end(End::Replaced),
+            Event::TemporaryBan(ban) => self.end(End::Banned {
+                lasts: ban.expire.to_std().unwrap_or_default(),
+                reason: ban.code.to_string(),
+            }),
+            Event::ClientOutdated(_) => self.end(End::Outdated),
+            Event::ConnectFailure(failure) => self.end(failure_end(&failure.reason)),
+            Event::StreamError(error) => self.end(End::Closed {
+                reason: format!("the server ended the stream (code {:?})", error.code),
+                code: error.code.parse().ok(),
+            }),
+            _ => {}
+        }
+    }
+}
+
+impl Observer {
+    fn tell(&self, signal: Signal) {
+        if self.signals.try_send(signal).is_err() {
+            warn!("a session does not follow its connection's signals: one was dropped");
+        }
+    }
+
+    /// The first reason is the cause; later ones follow from it.
+    fn end(&self, end: End) {
+        let _ = self.verdict.set(end);
+    }
+}
+
+fn failure_end(reason: &ConnectFailureReason) -> End {
+    let code = reason.code();
+    if reason.should_reconnect() {
+        End::Closed {
+            reason: format!("the server is not available (code {code})"),
+            code: u16::try_from(code).ok(),
+        }
+    } else {
+        End::Refused {
+            code: u16::try_from(code).unwrap_or_default(),
+        }
+    }
+}
+
+const fn logged_out_reason(reason: &ConnectFailureReason) -> &'static str {
+    match reason {
+        ConnectFailureReason::AccountLocked => "WhatsApp locked the account",
+        ConnectFailureReason::UnknownLogout => "WhatsApp logged this device out",
+        _ => "the device was removed on the phone",
+    }
+}

@@ -1,0 +1,216 @@
+//! Agent work, as an operator sees it. Claiming and completing come with the agent queue.
+
+use sqlx::sqlite::SqliteRow;
+use sqlx::{Row, query};
+
+use super::{Result, Store, StoreError, sql};
+use crate::ids::{AccountId, ConversationId, JobId};
+
+/// Where a job stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize)]
+#[serde(rename_all = "camelCase")]
+pub enum JobStatus {
+    /// Waits for an agent.
+    Pending,
+    /// An agent has claimed it.
+    Processing,
+    /// Done.
+    Completed,
+    /// Given up, or it never was fit for an agent.
+    Failed,
+}
+
+impl JobStatus {
+    /// As it stands in the store and in every output.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Pending => "pending",
+            Self::Processing => "processing",
+            Self::Completed => "completed",
+            Self::Failed => "failed",
+        }
+    }
+}
+
+impl std::str::FromStr for JobStatus {
+    type Err = String;
+    fn from_str(text: &str) -> std::result::Result<Self, String> {
+        [Self::Pending, Self::Processing, Self::Completed, Self::Failed]
+            .into_iter()
+            .find(|status| status.as_str() == text)
+            .ok_or_else(|| format!("job status {text:?} is not one of pending, processing, completed, failed"))
+    }
+}
+
+/// A job without its message.
+#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Job {
+    /// Its id.
+    pub job_id: JobId,
+    /// Whose.
+    pub account_id: AccountId,
+    /// Its lane.
+    pub conversation_id: ConversationId,
+    /// `message`, `undecryptable` or `lost`.
+    pub kind: String,
+    /// WhatsApp's id of the message.
+    pub channel_message_id: String,
+    /// Where it stands.
+    pub status: JobStatus,
+    /// One line without content.
+    pub summary: String,
+    /// How often it was claimed.
+    pub attempt_count: i64,
+    /// Why it failed, as a code.
+    pub error_reason: Option<String>,
+    /// Why it failed, in words.
+    pub error_message: Option<String>,
+    /// Who works on it.
+    pub processor_id: Option<String>,
+    /// Until when the claim holds, store's clock.
+    pub locked_until: Option<i64>,
+    /// When it was claimed, store's clock.
+    pub started_at: Option<i64>,
+    /// When it was committed, store's clock.
+    pub created_at: i64,
+}
+
+/// A job with its message.
+#[derive(Clone, Debug, PartialEq, serde::Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct JobDetail {
+    /// The job.
+    #[serde(flatten)]
+    pub job: Job,
+    /// The sender's address, in either form.
+    pub sender: serde_json::Value,
+    /// The name that the sender shows.
+    pub push_name: Option<String>,
+    /// When it was sent, Unix milliseconds.
+    pub sent_at: Option<i64>,
+    /// [`crate::inbound::message::Content`] as JSON.
+    pub content: serde_json::Value,
+    /// [`crate::inbound::message::Context`] as JSON.
+    pub context: serde_json::Value,
+}
+
+/// Which jobs to list.
+#[derive(Clone, Debug, Default)]
+pub struct JobFilter {
+    /// Only this account's.
+    pub account: Option<AccountId>,
+    /// Only in this status.
+    pub status: Option<JobStatus>,
+    /// At most so many, newest first.
+    pub limit: i64,
+}
+
+const COLUMNS: &str = "j.job_id, j.account_id, j.conv, j.kind, j.status, j.summary, j.attempt_count,
+    j.error_reason, j.error_message, j.processor_id, j.locked_until, j.started_at, j.created_at,
+    COALESCE(i.message_id, j.key) AS message_id";
+
+impl Job {
+    fn read(row: &SqliteRow) -> Result<Self> {
+        let odd = |error: String| StoreError::Unusable(format!("in table jobs: {error}"));
+        let account: String = row.try_get("account_id")?;
+        Ok(Self {
+            job_id: JobId(row.try_get("job_id")?),
+            account_id: account
+                .parse()
+                .map_err(|error: crate::ids::IdError| odd(error.to_string()))?,
+            conversation_id: ConversationId(row.try_get("conv")?),
+            kind: row.try_get("kind")?,
+            channel_message_id: row.try_get("message_id")?,
+            status: row.try_get::<&str, _>("status")?.parse().map_err(odd)?,
+            summary: row.try_get("summary")?,
+            attempt_count: row.try_get("attempt_count")?,
+            error_reason: row.try_get("error_reason")?,
+            error_message: row.try_get("error_message")?,
+            processor_id: row.try_get("processor_id")?,
+            locked_until: row.try_get("locked_until")?,
+            started_at: row.try_get("started_at")?,
+            created_at: row.try_get("created_at")?,
+        })
+    }
+}
+
+impl Store {
+    /// The newest jobs that fit.
+    ///
+    /// # Errors
+    /// [`StoreError::Unavailable`].
+    pub async fn jobs(&self, filter: &JobFilter) -> Result<Vec<Job>> {
+        query(sql(&format!(
+            "SELECT {COLUMNS} FROM jobs j LEFT JOIN inbox i ON i.account_id = j.account_id AND i.key = j.key
+             WHERE ($1 IS NULL OR j.account_id = $1) AND ($2 IS NULL OR j.status = $2)
+             ORDER BY j.created_at DESC, j.ord DESC LIMIT $3"
+        )))
+        .bind(filter.account.as_ref().map(AccountId::as_str))
+        .bind(filter.status.map(JobStatus::as_str))
+        .bind(filter.limit)
+        .fetch_all(&self.readers)
+        .await?
+        .iter()
+        .map(Job::read)
+        .collect()
+    }
+
+    /// One job with its message.
+    ///
+    /// # Errors
+    /// [`StoreError::Unavailable`].
+    pub async fn job(&self, id: &JobId) -> Result<Option<JobDetail>> {
+        let row = query(sql(&format!(
+            "SELECT {COLUMNS}, m.sender_pn, m.sender_lid, m.push_name, m.sent_at, m.content, m.context
+             FROM jobs j
+             LEFT JOIN inbox i ON i.account_id = j.account_id AND i.key = j.key
+             LEFT JOIN messages m ON m.account_id = j.account_id AND m.key = j.key
+             WHERE j.job_id = $1"
+        )))
+        .bind(id.as_str())
+        .fetch_optional(&self.readers)
+        .await?;
+        row.map(|row| {
+            let json = |column: &str| -> Result<serde_json::Value> {
+                let text: Option<String> = row.try_get(column)?;
+                Ok(text
+                    .and_then(|text| serde_json::from_str(&text).ok())
+                    .unwrap_or_default())
+            };
+            Ok(JobDetail {
+                job: Job::read(&row)?,
+                sender: serde_json::json!({
+                    "pn": row.try_get::<Option<String>, _>("sender_pn")?,
+                    "lid": row.try_get::<Option<String>, _>("sender_lid")?,
+                }),
+                push_name: row.try_get("push_name")?,
+                sent_at: row.try_get("sent_at")?,
+                content: json("content")?,
+                context: json("context")?,
+            })
+        })
+        .transpose()
+    }
+
+    /// How many jobs of `account` are in each status.
+    ///
+    /// # Errors
+    /// [`StoreError::Unavailable`].
+    pub async fn job_counts(&self, account: &AccountId) -> Result<Vec<(JobStatus, i64)>> {
+        let rows: Vec<(String, i64)> = sqlx::query_as(
+            "SELECT status, COUNT(*) FROM jobs WHERE account_id = $1 GROUP BY status ORDER BY status",
+        )
+        .bind(account.as_str())
+        .fetch_all(&self.readers)
+        .await?;
+        rows.into_iter()
+            .map(|(status, n)| {
+                status
+                    .parse()
+                    .map(|status| (status, n))
+                    .map_err(|error| StoreError::Unusable(format!("in table jobs: {error}")))
+            })
+            .collect()
+    }
+}

@@ -1,0 +1,187 @@
+//! Messages that arrived and whose content we do not have.
+
+use std::time::Duration;
+
+use sqlx::{Row, query};
+
+use super::{Fence, Result, Store, sql};
+use crate::ids::AccountId;
+
+/// How a message came to be missing.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Ledger {
+    /// It was decrypted, and the process died before it was stored. Asked for again.
+    Lost,
+    /// It could not be decrypted so far; the library asks for it again by itself.
+    Undecryptable,
+}
+
+impl Ledger {
+    /// As in the store, and the kind of the job that tells of it.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Lost => "lost",
+            Self::Undecryptable => "undecryptable",
+        }
+    }
+}
+
+/// A message that is waited for. Addresses are as the session spells them.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct MissingMessage {
+    /// The chat's JID.
+    pub chat: String,
+    /// The sending device's JID.
+    pub sender: String,
+    /// The message's id.
+    pub message_id: String,
+    /// How it came to be missing.
+    pub kind: Ledger,
+    /// How often it was asked for.
+    pub asked: i64,
+    /// How long ago it was first missed.
+    pub age: Duration,
+}
+
+impl Store {
+    /// Whether this message has a dedupe row, whatever its result. `chat` and `sender` are JIDs in
+    /// either form, with or without a device part.
+    ///
+    /// # Errors
+    /// [`super::StoreError::Unavailable`].
+    pub async fn is_committed(
+        &self,
+        account: &AccountId,
+        chat: &str,
+        sender: &str,
+        message_id: &str,
+    ) -> Result<bool> {
+        let found: i64 = sqlx::query_scalar(
+            "SELECT EXISTS(SELECT 1 FROM inbox WHERE account_id = $1 AND message_id = $2
+               AND (chat_jid = $3 OR chat_pn = $3 OR chat_lid = $3)
+               AND (sender_pn = $4 OR sender_lid = $4 OR (sender_pn IS NULL AND sender_lid IS NULL)))",
+        )
+        .bind(account.as_str())
+        .bind(message_id)
+        .bind(without_device(chat))
+        .bind(without_device(sender))
+        .fetch_one(&self.readers)
+        .await?;
+        Ok(found == 1)
+    }
+
+    /// Notes that a message is missing and returns what is known of it. The first time, it is due
+    /// after `wait`.
+    ///
+    /// # Errors
+    /// [`super::StoreError::Fenced`], [`super::StoreError::Unavailable`].
+    pub async fn note_missing(
+        &self,
+        fence: &Fence,
+        chat: &str,
+        sender: &str,
+        message_id: &str,
+        kind: Ledger,
+        wait: Duration,
+    ) -> Result<MissingNote> {
+        let mut tx = self.begin_fenced(fence).await?;
+        query(sql(
+            "INSERT INTO missing(account_id, chat, sender, message_id, kind, first_seen, due)
+             VALUES($1, $2, $3, $4, $5, {NOW}, {NOW} + $6)
+             ON CONFLICT(account_id, chat, sender, message_id) DO NOTHING",
+        ))
+        .bind(fence.account().as_str())
+        .bind(chat)
+        .bind(sender)
+        .bind(message_id)
+        .bind(kind.as_str())
+        .bind(i64::try_from(wait.as_millis()).unwrap_or(i64::MAX))
+        .execute(&mut *tx)
+        .await?;
+        let outcome: Option<String> = sqlx::query_scalar(
+            "SELECT outcome FROM missing WHERE account_id = $1 AND chat = $2 AND sender = $3 AND message_id = $4",
+        )
+        .bind(fence.account().as_str())
+        .bind(chat)
+        .bind(sender)
+        .bind(message_id)
+        .fetch_one(&mut *tx)
+        .await?;
+        tx.commit().await?;
+        Ok(match outcome.as_deref() {
+            Some("given_up") => MissingNote::GivenUp,
+            _ => MissingNote::Waiting,
+        })
+    }
+
+    /// Messages whose time has come: to be asked for again, or given up.
+    ///
+    /// # Errors
+    /// [`super::StoreError::Unavailable`].
+    pub async fn due_missing(&self, account: &AccountId, limit: i64) -> Result<Vec<MissingMessage>> {
+        query(sql(
+            "SELECT chat, sender, message_id, kind, asked, {NOW} - first_seen AS age FROM missing
+             WHERE account_id = $1 AND outcome IS NULL AND due <= {NOW} ORDER BY due LIMIT $2",
+        ))
+        .bind(account.as_str())
+        .bind(limit)
+        .fetch_all(&self.readers)
+        .await?
+        .iter()
+        .map(|row| {
+            Ok(MissingMessage {
+                chat: row.try_get("chat")?,
+                sender: row.try_get("sender")?,
+                message_id: row.try_get("message_id")?,
+                kind: match row.try_get::<&str, _>("kind")? {
+                    "lost" => Ledger::Lost,
+                    _ => Ledger::Undecryptable,
+                },
+                asked: row.try_get("asked")?,
+                age: Duration::from_millis(u64::try_from(row.try_get::<i64, _>("age")?).unwrap_or(0)),
+            })
+        })
+        .collect()
+    }
+
+    /// The message was asked for once more; it is due again after `wait`.
+    ///
+    /// # Errors
+    /// [`super::StoreError::Fenced`], [`super::StoreError::Unavailable`].
+    pub async fn asked_missing(
+        &self,
+        fence: &Fence,
+        missing: &MissingMessage,
+        wait: Duration,
+    ) -> Result<()> {
+        let mut tx = self.begin_fenced(fence).await?;
+        query(sql(
+            "UPDATE missing SET asked = asked + 1, due = {NOW} + $5
+             WHERE account_id = $1 AND chat = $2 AND sender = $3 AND message_id = $4",
+        ))
+        .bind(fence.account().as_str())
+        .bind(&missing.chat)
+        .bind(&missing.sender)
+        .bind(&missing.message_id)
+        .bind(i64::try_from(wait.as_millis()).unwrap_or(i64::MAX))
+        .execute(&mut *tx)
+        .await?;
+        tx.commit().await?;
+        Ok(())
+    }
+}
+
+/// What is known of a missing message.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum MissingNote {
+    /// It is still waited for.
+    Waiting,
+    /// It was asked for often enough; a job tells people.
+    GivenUp,
+}
+
+/// `user:device@server` and `user_agent:device@server` as `user@server`.
+fn without_device(jid: &str) -> String {
+    let jid = crate::ids::Jid::new(jid);
+    format!("{}@{}", jid.user(), jid.server())
+}

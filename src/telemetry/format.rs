@@ -1,0 +1,115 @@
+//! One line for each event: for people on a terminal, JSON elsewhere.
+
+use std::fmt::{self, Write};
+
+use serde_json::{Map, Value};
+use tracing::field::{Field, Visit};
+use tracing::{Event, Level, Subscriber};
+use tracing_subscriber::fmt::format::Writer;
+use tracing_subscriber::fmt::{FmtContext, FormatEvent, FormatFields};
+use tracing_subscriber::registry::LookupSpan;
+
+use super::scrub::{is_protocol_library, scrub};
+use crate::clock;
+
+/// The formatter of every sink.
+pub(super) struct Lines {
+    pub(super) human: bool,
+}
+
+impl<S, N> FormatEvent<S, N> for Lines
+where
+    S: Subscriber + for<'a> LookupSpan<'a>,
+    N: for<'a> FormatFields<'a> + 'static,
+{
+    fn format_event(
+        &self,
+        _: &FmtContext<'_, S, N>,
+        mut writer: Writer<'_>,
+        event: &Event<'_>,
+    ) -> fmt::Result {
+        let mut fields = Fields::default();
+        event.record(&mut fields);
+        let target = fields.target.take();
+        let target = target.as_deref().unwrap_or(event.metadata().target());
+        let level = *event.metadata().level();
+        let line = if self.human {
+            fields.human(level, target)
+        } else {
+            fields.json(level, target)
+        };
+        writeln!(writer, "{}", scrub(&line, is_protocol_library(target)))
+    }
+}
+
+#[derive(Default)]
+struct Fields {
+    message: String,
+    payload: Option<Map<String, Value>>,
+    rest: Map<String, Value>,
+    target: Option<String>,
+}
+
+impl Fields {
+    fn put(&mut self, field: &Field, value: Value) {
+        match (field.name(), value) {
+            ("message", Value::String(text)) => self.message = text,
+            ("payload", Value::String(text)) => self.payload = serde_json::from_str(&text).ok(),
+            // Records of the `log` crate carry their real target as a field.
+            ("log.target", Value::String(text)) => self.target = Some(text),
+            (name, _) if name.starts_with("log.") => {}
+            (name, value) => {
+                self.rest.insert(name.to_owned(), value);
+            }
+        }
+    }
+
+    fn json(self, level: Level, target: &str) -> String {
+        let mut line = Map::new();
+        line.insert("_time".into(), clock::rfc3339(clock::wall_ms()).into());
+        line.insert("level".into(), level.as_str().to_lowercase().into());
+        line.insert("message".into(), self.message.into());
+        if !self.rest.contains_key("event") {
+            line.insert("target".into(), target.into());
+        }
+        line.extend(self.rest);
+        line.extend(self.payload.unwrap_or_default());
+        Value::Object(line).to_string()
+    }
+
+    fn human(self, level: Level, target: &str) -> String {
+        let time = clock::rfc3339(clock::wall_ms());
+        let clock = time.get(11..23).unwrap_or(&time);
+        let mut line = format!("{clock} {level:>5} {}", self.message);
+        if !target.starts_with("whatsapp_worker") {
+            line.insert_str(clock.len() + 7, &format!("{target}: "));
+        }
+        for (name, value) in self.rest.iter().filter(|(name, _)| *name != "event") {
+            let shown = value.as_str().map_or_else(|| value.to_string(), str::to_owned);
+            // Writing to a String cannot fail.
+            let _ = write!(line, " {name}={shown}");
+        }
+        line
+    }
+}
+
+impl Visit for Fields {
+    fn record_debug(&mut self, field: &Field, value: &dyn fmt::Debug) {
+        self.put(field, format!("{value:?}").into());
+    }
+    fn record_str(&mut self, field: &Field, value: &str) {
+        self.put(field, value.into());
+    }
+    fn record_i64(&mut self, field: &Field, value: i64) {
+        self.put(field, value.into());
+    }
+    fn record_u64(&mut self, field: &Field, value: u64) {
+        self.put(field, value.into());
+    }
+    fn record_bool(&mut self, field: &Field, value: bool) {
+        self.put(field, value.into());
+    }
+    fn record_f64(&mut self, field: &Field, value: f64) {
+        self.put(field, value.into());
+    }
+}

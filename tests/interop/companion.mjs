@@ -1,0 +1,146 @@
+// One Baileys client: an ordinary linked companion of a phone, against any server.
+//
+// Emits: 'qr' (text), 'open' ({jid, lid}), 'closed' ({status}), 'message' (see `describe`),
+// 'receipt' ({id, chat, status}). Reconnects by itself after a 515, as every client must.
+import { createHash } from 'node:crypto'
+import { EventEmitter } from 'node:events'
+import makeWASocket, {
+  DisconnectReason,
+  downloadMediaMessage,
+  extractMessageContent,
+  getContentType,
+} from 'baileys'
+import { memoryAuth } from './memory-auth.mjs'
+
+const level = process.env.BAILEYS_LOG ?? 'silent'
+const ranks = ['trace', 'debug', 'info', 'warn', 'error', 'silent']
+const logger = { level, child: () => logger }
+for (const name of ranks.slice(0, 5)) {
+  logger[name] = (...args) => {
+    if (ranks.indexOf(name) >= ranks.indexOf(level)) console.error(name, ...args)
+  }
+}
+
+export const sha256 = (bytes) => createHash('sha256').update(bytes).digest('hex')
+
+export class Companion extends EventEmitter {
+  constructor(url) {
+    super()
+    this.url = url
+    this.auth = memoryAuth()
+    this.sent = new Map()
+  }
+
+  connect() {
+    this.socket = makeWASocket({
+      waWebSocketUrl: this.url,
+      auth: this.auth,
+      logger,
+      markOnlineOnConnect: false,
+      getMessage: async (key) => this.sent.get(key.id),
+    })
+    const events = this.socket.ev
+    events.on('connection.update', (update) => this.#connection(update))
+    events.on('messages.upsert', async ({ messages }) => {
+      for (const message of messages) {
+        if (message.message) this.emit('message', await this.describe(message))
+      }
+    })
+    events.on('messages.update', (updates) => {
+      for (const { key, update } of updates) {
+        const edited = update.message?.editedMessage?.message
+        if (edited) this.emit('edit', { target: key.id, chat: key.remoteJid, text: textOf(edited) })
+        if (update.status) this.emit('receipt', { id: key.id, chat: key.remoteJid, status: update.status })
+      }
+    })
+    events.on('message-receipt.update', (updates) => {
+      for (const { key, receipt } of updates) {
+        this.emit('receipt', { id: key.id, chat: key.remoteJid, from: receipt.userJid, status: 'user' })
+      }
+    })
+  }
+
+  #connection({ connection, qr, lastDisconnect }) {
+    if (qr) this.emit('qr', qr)
+    if (connection === 'open') this.emit('open', this.me())
+    if (connection === 'close') {
+      const status = lastDisconnect?.error?.output?.statusCode
+      if (status === DisconnectReason.restartRequired) this.connect()
+      else this.emit('closed', { status, error: lastDisconnect?.error?.message })
+    }
+  }
+
+  me() {
+    const { id, lid } = this.auth.creds.me ?? {}
+    return { jid: id, lid }
+  }
+
+  /** Asks for an 8-character code; the socket must have shown its first QR code. */
+  linkCode(phone) {
+    return this.socket.requestPairingCode(phone)
+  }
+
+  async send(to, content) {
+    const message = await this.socket.sendMessage(to, content)
+    this.sent.set(message.key.id, message.message)
+    return message.key
+  }
+
+  sendText(to, text) {
+    return this.send(to, { text })
+  }
+
+  /** An empty thumbnail keeps Baileys from looking for an image library. */
+  sendImage(to, image, caption) {
+    return this.send(to, { image, caption, mimetype: 'image/png', jpegThumbnail: '' })
+  }
+
+  edit(to, key, text) {
+    return this.send(to, { text, edit: key })
+  }
+
+  async describe(message) {
+    const { key } = message
+    const content = extractMessageContent(message.message)
+    const kind = getContentType(content)
+    const described = {
+      id: key.id,
+      chat: key.remoteJid,
+      alternative: key.remoteJidAlt,
+      author: key.participant ?? key.remoteJid,
+      own: key.fromMe === true,
+      kind,
+      text: textOf(content),
+    }
+    const edited = content?.protocolMessage?.editedMessage
+    if (edited) {
+      described.target = content.protocolMessage.key?.id
+      described.text = textOf(edited)
+    }
+    if (content?.[kind]?.mediaKey) {
+      try {
+        const bytes = await downloadMediaMessage(message, 'buffer', {})
+        described.media = { sha256: sha256(bytes), length: bytes.length }
+      } catch (error) {
+        described.media = { error: String(error?.message ?? error) }
+      }
+    }
+    return described
+  }
+
+  close() {
+    this.socket?.ev.removeAllListeners('connection.update')
+    this.socket?.end(undefined)
+  }
+}
+
+function textOf(content) {
+  return (
+    content?.conversation ??
+    content?.extendedTextMessage?.text ??
+    content?.imageMessage?.caption ??
+    content?.videoMessage?.caption ??
+    content?.documentMessage?.caption ??
+    undefined
+  )
+}
