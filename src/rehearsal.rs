@@ -1,5 +1,9 @@
-//! Worker processes under observation, for `demo` and the tests: the real binary, started with
-//! settings of its own, told apart by its event lines, killed when wanted.
+//! Worker processes under observation, for `demo`, the tests and benchmarks: the real binary, started
+//! with settings of its own, told apart by its event lines, killed when wanted.
+
+mod credentials;
+
+pub use credentials::give_credentials;
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};

@@ -1,1 +1,10 @@
-fn main(){}
+//! Integration tests: one binary, a module for each topic.
+
+mod bad_input;
+mod interop;
+mod kills;
+mod leases;
+mod messages;
+mod production;
+mod store;
+mod theatre;

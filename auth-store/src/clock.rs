@@ -2,7 +2,12 @@
 
 use tokio::time::Instant;
 
-/// Monotonic time, for forgetting stanzas and pacing retries.
+/// Monotonic time, for forgetting stanzas. It may stand still while the machine
+/// is suspended: the stanzas do so too.
+#[expect(
+    clippy::disallowed_methods,
+    reason = "this is the crate's clock, and no deadline of trust is measured on it"
+)]
 pub(crate) fn monotonic() -> Instant {
     Instant::now()
 }

@@ -10,6 +10,7 @@ use wacore::store::Device;
 
 use crate::generation::{Generation, RetiredGeneration};
 use crate::local::{self, Header, OpenMediumError, table};
+use crate::reading::json_damage;
 use crate::record::{Batch, RecordError, RecordKey, RecordStore};
 use crate::record_name::Family;
 use crate::sealer::Sealer;
@@ -125,8 +126,8 @@ impl View {
             return Ok(None);
         };
         let value = sealer.generation(generation).open(&key, sealed)?;
-        let device: Device =
-            serde_json::from_slice(&value).map_err(|error| RecordError::value(&key, error))?;
+        let device: Device = serde_json::from_slice(&value)
+            .map_err(|error| RecordError::value(&key, json_damage(&error)))?;
         Ok(device.pn.map(|jid| jid.to_string()))
     }
 

@@ -1,12 +1,16 @@
 //! The caller's record of received messages, as far as this crate needs it.
 
 use std::error::Error;
+use std::fmt;
 use std::sync::Arc;
 
 use async_trait::async_trait;
 
-/// Names one received message, as the library writes its parts.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+use crate::record::Masked;
+
+/// Names one received message, as the library writes its parts. `Debug` masks
+/// the JIDs.
+#[derive(Clone, Copy, PartialEq, Eq, Hash)]
 pub struct InboundId<'a> {
     /// JID of the chat.
     pub chat: &'a str,
@@ -14,6 +18,13 @@ pub struct InboundId<'a> {
     pub sender: &'a str,
     /// Stanza id, unique within chat and sender.
     pub id: &'a str,
+}
+
+impl fmt::Debug for InboundId<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { chat, sender, id } = self;
+        write!(f, "{id} in {} from {}", Masked(chat), Masked(sender))
+    }
 }
 
 /// What became of a message that was decrypted and never stored.

@@ -30,6 +30,10 @@ pub(crate) fn publish(temporary: &Path, path: &Path) -> io::Result<()> {
         Err(_) if fs::symlink_metadata(path).is_err() => fs::rename(temporary, path)?,
         Err(_) => return Err(io::ErrorKind::AlreadyExists.into()),
     }
-    let directory = path.parent().expect("the file is in a directory");
+    sync_directory(path.parent().expect("the file is in a directory"))
+}
+
+/// Makes the names in a directory durable.
+pub(crate) fn sync_directory(directory: &Path) -> io::Result<()> {
     File::open(directory)?.sync_all()
 }

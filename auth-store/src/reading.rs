@@ -35,16 +35,16 @@ impl AuthStore {
     ) -> Result<Option<T>, RecordError> {
         self.read(name)
             .await?
-            .map(|value| self.from_json(name, &value))
+            .map(|value| self.decode_json(name, &value))
             .transpose()
     }
 
-    pub(crate) fn from_json<T: DeserializeOwned>(
+    pub(crate) fn decode_json<T: DeserializeOwned>(
         &self,
         name: &RecordName,
         value: &[u8],
     ) -> Result<T, RecordError> {
-        serde_json::from_slice(value).map_err(|error| self.bad_value(name, error))
+        serde_json::from_slice(value).map_err(|error| self.bad_value(name, json_damage(&error)))
     }
 
     /// Reads the records that exist among `names`, past the cache.
@@ -116,4 +116,9 @@ impl AuthStore {
     fn key(&self, name: &RecordName) -> RecordKey {
         self.shared.generation.key(name.text())
     }
+}
+
+/// Where a JSON value is damaged. The error's own text may quote the value.
+pub(crate) fn json_damage(error: &serde_json::Error) -> String {
+    format!("{:?} error at byte {}", error.classify(), error.column())
 }

@@ -15,6 +15,7 @@ use crate::gate::{SignalGate, SnapshotPositions};
 use crate::generation::{Generation, GenerationLog};
 use crate::ledger::InboundLedger;
 use crate::pending_rows::PendingRows;
+use crate::reading::json_damage;
 use crate::record::{Damage, RecordError, RecordStore, after_prefix};
 use crate::record_name::{Family, RecordName};
 use crate::sealer::{GenerationSealer, Sealer};
@@ -289,7 +290,7 @@ pub(crate) async fn load_log(
         let value = root.open(&key, sealed)?;
         return GenerationLog::decode(&value)
             .map(Some)
-            .map_err(|error| RecordError::value(&key, error));
+            .map_err(|error| RecordError::value(&key, json_damage(&error)));
     }
     if medium.keys("", "\u{7f}", 1).await?.is_empty() {
         return Ok(None);

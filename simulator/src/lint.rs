@@ -69,14 +69,23 @@ impl fmt::Display for Violation {
                 write!(f, "message {message_id} missed device {device}")
             }
             Self::ReusedMessageId { message_id } => {
-                write!(f, "message id {message_id} was reused for another conversation")
+                write!(
+                    f,
+                    "message id {message_id} was reused for another conversation"
+                )
             }
             Self::ReusedCounter {
                 message_id,
                 counter,
-            } => write!(f, "message {message_id} reused counter {counter} of its chain"),
+            } => write!(
+                f,
+                "message {message_id} reused counter {counter} of its chain"
+            ),
             Self::PreKeyWithoutIdentity { message_id } => {
-                write!(f, "message {message_id} opens a session without device-identity")
+                write!(
+                    f,
+                    "message {message_id} opens a session without device-identity"
+                )
             }
             Self::MalformedCiphertext { message_id } => {
                 write!(f, "message {message_id} carries a malformed ciphertext")
@@ -85,7 +94,10 @@ impl fmt::Display for Violation {
                 write!(f, "confirmation of unknown {class} {id}")
             }
             Self::ReceiptBeforeCommit { message_id } => {
-                write!(f, "message {message_id} was receipted before it was committed")
+                write!(
+                    f,
+                    "message {message_id} was receipted before it was committed"
+                )
             }
         }
     }
@@ -212,11 +224,18 @@ impl Lint {
         ciphertext: &[u8],
     ) {
         let parsed = match kind {
-            "pkmsg" => PreKeySignalMessage::try_from(ciphertext)
-                .map(|message| chain_of(message.message())),
+            "pkmsg" => {
+                PreKeySignalMessage::try_from(ciphertext).map(|message| chain_of(message.message()))
+            }
             _ => SignalMessage::try_from(ciphertext).map(|message| chain_of(&message)),
         };
-        self.position(sender, Audience::Device(to), message_id, parsed.ok(), ciphertext);
+        self.position(
+            sender,
+            Audience::Device(to),
+            message_id,
+            parsed.ok(),
+            ciphertext,
+        );
     }
 
     /// Checks a group ciphertext.
@@ -227,8 +246,12 @@ impl Lint {
         message_id: &str,
         ciphertext: &[u8],
     ) {
-        let parsed = SenderKeyMessage::try_from(ciphertext)
-            .map(|message| (message.chain_id().to_be_bytes().to_vec(), message.iteration()));
+        let parsed = SenderKeyMessage::try_from(ciphertext).map(|message| {
+            (
+                message.chain_id().to_be_bytes().to_vec(),
+                message.iteration(),
+            )
+        });
         let audience = Audience::Group(group.to_owned());
         self.position(sender, audience, message_id, parsed.ok(), ciphertext);
     }

@@ -122,7 +122,9 @@ impl MediaServer {
     /// # Errors
     /// See [`MediaError`].
     pub async fn start(address: SocketAddr) -> Result<Self, MediaError> {
-        let tcp = TcpListener::bind(address).await.map_err(MediaError::Listen)?;
+        let tcp = TcpListener::bind(address)
+            .await
+            .map_err(MediaError::Listen)?;
         let address = tcp.local_addr().map_err(MediaError::Listen)?;
         let certificate = certificate::make(address.ip())?;
         let store = MediaStore::new(&address.to_string());

@@ -189,7 +189,11 @@ impl Person {
         let search = async {
             loop {
                 arrivals.borrow_and_update();
-                let found = lock(&self.inner.memory).received.iter().find(|delivery| wanted(delivery)).cloned();
+                let found = lock(&self.inner.memory)
+                    .received
+                    .iter()
+                    .find(|delivery| wanted(delivery))
+                    .cloned();
                 if let Some(delivery) = found {
                     return delivery;
                 }
@@ -217,6 +221,9 @@ impl Person {
 
     /// The name under which the phone's Signal state files a device.
     fn peer(&self, address: DeviceAddress) -> Jid {
-        self.inner.server.directory().jid_of(address, Namespace::Lid)
+        self.inner
+            .server
+            .directory()
+            .jid_of(address, Namespace::Lid)
     }
 }

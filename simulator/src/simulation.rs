@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use thiserror::Error;
 use tokio::sync::{mpsc, watch};
-use tokio_util::sync::CancellationToken;
+use tokio_util::sync::{CancellationToken, DropGuard};
 use tokio_util::task::TaskTracker;
 use wacore::store::device::CachedServerCertChain;
 use wacore_binary::{Jid, Server as Namespace};
@@ -74,8 +74,8 @@ pub enum GroupAddressing {
     Pn,
 }
 
-/// A running simulation; see the crate documentation. Dropping it leaves its tasks running until
-/// the runtime ends; [`Self::stop`] ends them.
+/// A running simulation; see the crate documentation. [`Self::stop`] ends its tasks and waits for
+/// their end; dropping it ends them as well, without waiting.
 pub struct Simulator {
     server: Arc<Server>,
     listener: Listener,
@@ -83,6 +83,7 @@ pub struct Simulator {
     people: Mutex<Vec<Person>>,
     lives: TaskTracker,
     stop: CancellationToken,
+    _stop_on_drop: DropGuard,
 }
 
 impl std::fmt::Debug for Simulator {
@@ -108,13 +109,15 @@ impl Simulator {
                 address: options.listen,
                 source,
             })?;
+        let stop = CancellationToken::new();
         Ok(Self {
             server,
             listener,
             media,
             people: Mutex::default(),
             lives: TaskTracker::new(),
-            stop: CancellationToken::new(),
+            _stop_on_drop: stop.clone().drop_guard(),
+            stop,
         })
     }
 
@@ -190,7 +193,8 @@ impl Simulator {
         });
         let (tasks, queue) = mpsc::channel(PHONE_TASKS);
         self.server.set_phone(account, tasks);
-        self.lives.spawn(person.clone().live(queue, self.stop.clone()));
+        self.lives
+            .spawn(person.clone().live(queue, self.stop.clone()));
         lock(&self.people).push(person.clone());
         person
     }
@@ -203,7 +207,9 @@ impl Simulator {
     /// The person with this phone number (digits).
     pub fn person(&self, phone_number: &str) -> Option<Person> {
         let people = lock(&self.people);
-        let named = people.iter().find(|person| person.jid().user == phone_number);
+        let named = people
+            .iter()
+            .find(|person| person.jid().user == phone_number);
         named.cloned()
     }
 
@@ -257,6 +263,28 @@ impl Simulator {
                 receipt.account == person.account()
                     && receipt.device == device
                     && receipt.kind == kind
+            })
+        };
+        until(self.server.ledger.watch(), patience, seen).await
+    }
+
+    /// Waits until a device of `person` has confirmed the delivery of a message, be it as an active
+    /// or an inactive companion. Cancel safe.
+    ///
+    /// # Errors
+    /// It did not within `patience`.
+    pub async fn wait_delivered(
+        &self,
+        person: &Person,
+        device: u16,
+        message_id: &str,
+        patience: Duration,
+    ) -> Result<(), TimedOut> {
+        let seen = || {
+            self.receipts(message_id).iter().any(|receipt| {
+                receipt.account == person.account()
+                    && receipt.device == device
+                    && matches!(receipt.kind.as_str(), "delivered" | "inactive")
             })
         };
         until(self.server.ledger.watch(), patience, seen).await

@@ -6,8 +6,8 @@ use simulator::people::{
     PeopleError, Phone, QrCode, Received,
 };
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
-use wacore::companion_reg::CompanionWebClientType;
 use wacore::adv::{AdvValidation, decode_key_index_list, validate_adv_with_identity_key};
+use wacore::companion_reg::CompanionWebClientType;
 use wacore::libsignal::protocol::KeyPair;
 use wacore::message_edit::{MessageEditContext, decrypt_message_edit};
 use wacore::pair::{DeviceState, PairUtils};
@@ -46,19 +46,29 @@ fn letterhead(id: &str) -> Letterhead {
 fn a_session_opens_with_pkmsg_and_goes_on_with_msg() {
     let (alice, bob) = (jid("100:0@lid"), jid("200:3@lid"));
     let (mut from, mut to) = (Endpoint::generate(), Endpoint::generate());
-    assert!(matches!(from.encrypt(&bob, b"x"), Err(PeopleError::NoSession)));
+    assert!(matches!(
+        from.encrypt(&bob, b"x"),
+        Err(PeopleError::NoSession)
+    ));
 
     from.establish(&bob, &to.key_bundle()).unwrap();
     let first = from.encrypt(&bob, &encoded("one")).unwrap();
     let second = from.encrypt(&bob, &encoded("two")).unwrap();
-    assert_eq!((first.kind, second.kind), (EncKind::PreKey, EncKind::PreKey));
+    assert_eq!(
+        (first.kind, second.kind),
+        (EncKind::PreKey, EncKind::PreKey)
+    );
     for (sealed, text) in [(&second, "two"), (&first, "one")] {
-        let opened = to.decrypt(&alice, None, sealed.kind, &sealed.ciphertext).unwrap();
+        let opened = to
+            .decrypt(&alice, None, sealed.kind, &sealed.ciphertext)
+            .unwrap();
         assert_eq!(text_of(opened).as_deref(), Some(text));
     }
     let answer = to.encrypt(&alice, &encoded("answer")).unwrap();
     assert_eq!(answer.kind, EncKind::Whisper);
-    let opened = from.decrypt(&bob, None, answer.kind, &answer.ciphertext).unwrap();
+    let opened = from
+        .decrypt(&bob, None, answer.kind, &answer.ciphertext)
+        .unwrap();
     assert_eq!(text_of(opened).as_deref(), Some("answer"));
     let third = from.encrypt(&bob, &encoded("three")).unwrap();
     assert_eq!(third.kind, EncKind::Whisper);
@@ -70,7 +80,8 @@ fn a_replayed_or_damaged_ciphertext_is_told_apart() {
     let (mut from, mut to) = (Endpoint::generate(), Endpoint::generate());
     from.establish(&bob, &to.key_bundle()).unwrap();
     let sealed = from.encrypt(&bob, &encoded("once")).unwrap();
-    to.decrypt(&alice, None, sealed.kind, &sealed.ciphertext).unwrap();
+    to.decrypt(&alice, None, sealed.kind, &sealed.ciphertext)
+        .unwrap();
     let again = to.decrypt(&alice, None, sealed.kind, &sealed.ciphertext);
     assert!(matches!(again, Err(PeopleError::Duplicate)), "{again:?}");
 
@@ -79,10 +90,16 @@ fn a_replayed_or_damaged_ciphertext_is_told_apart() {
     let mac = damaged.ciphertext.len() - 5;
     damaged.ciphertext[mac] ^= 1;
     let opened = to.decrypt(&alice, None, damaged.kind, &damaged.ciphertext);
-    assert!(matches!(opened, Err(PeopleError::Undecryptable(_))), "{opened:?}");
+    assert!(
+        matches!(opened, Err(PeopleError::Undecryptable(_))),
+        "{opened:?}"
+    );
     for kind in [EncKind::PreKey, EncKind::Whisper] {
         let opened = to.decrypt(&alice, None, kind, b"\x33nonsense");
-        assert!(matches!(opened, Err(PeopleError::Undecryptable(_))), "{opened:?}");
+        assert!(
+            matches!(opened, Err(PeopleError::Undecryptable(_))),
+            "{opened:?}"
+        );
     }
 }
 
@@ -91,7 +108,10 @@ fn a_bundle_with_a_forged_pre_key_is_refused() {
     let mut bundle = Endpoint::generate().key_bundle();
     bundle.signed.public = Endpoint::generate().key_bundle().signed.public;
     let refused = Endpoint::generate().establish(&jid("200@lid"), &bundle);
-    assert!(matches!(refused, Err(PeopleError::BadKey(_))), "{refused:?}");
+    assert!(
+        matches!(refused, Err(PeopleError::BadKey(_))),
+        "{refused:?}"
+    );
 }
 
 #[test]
@@ -99,7 +119,10 @@ fn a_sender_key_goes_once_to_each_device_until_it_rotates() {
     let group = jid("77@g.us");
     let (alice, bob, carol) = (jid("100@lid"), jid("200:1@lid"), jid("300@lid"));
     let mut from = Endpoint::generate();
-    let mut readers = [(bob.clone(), Endpoint::generate()), (carol, Endpoint::generate())];
+    let mut readers = [
+        (bob.clone(), Endpoint::generate()),
+        (carol, Endpoint::generate()),
+    ];
     let devices: Vec<Jid> = readers.iter().map(|(device, _)| device.clone()).collect();
     assert!(matches!(
         from.encrypt_for_group(&group, &devices, b"x"),
@@ -113,7 +136,9 @@ fn a_sender_key_goes_once_to_each_device_until_it_rotates() {
         if text == "three" {
             from.rotate_group(&group);
         }
-        let sealed = from.encrypt_for_group(&group, &devices, &encoded(text)).unwrap();
+        let sealed = from
+            .encrypt_for_group(&group, &devices, &encoded(text))
+            .unwrap();
         handed_out.push(sealed.distributions.len());
         for (device, reader) in &mut readers {
             let own = sealed.distributions.iter().filter(|(to, _)| to == device);
@@ -124,7 +149,12 @@ fn a_sender_key_goes_once_to_each_device_until_it_rotates() {
                 assert_eq!(Received::read(opened).kind, Kind::SenderKey);
             }
             let opened = reader
-                .decrypt(&alice, Some(&group), sealed.payload.kind, &sealed.payload.ciphertext)
+                .decrypt(
+                    &alice,
+                    Some(&group),
+                    sealed.payload.kind,
+                    &sealed.payload.ciphertext,
+                )
                 .unwrap();
             assert_eq!(text_of(opened).as_deref(), Some(text));
         }
@@ -184,11 +214,13 @@ fn a_phone_refuses_what_another_companion_countersigned() {
     let (device, other) = (companion([7; 32]), companion([7; 32]));
     let vouched = phone.vouch(&raw(&device.identity_key), &[7; 32]);
     let elsewhere = phone.vouch(&raw(&other.identity_key), &[7; 32]);
-    let (countersigned, _) =
-        PairUtils::do_pair_crypto(&other, &elsewhere.device_identity).unwrap();
+    let (countersigned, _) = PairUtils::do_pair_crypto(&other, &elsewhere.device_identity).unwrap();
     for forged in [countersigned.as_slice(), b"nonsense", b""] {
         let refused = phone.accept_companion(&vouched, forged);
-        assert!(matches!(refused, Err(PeopleError::BadSignature(_))), "{refused:?}");
+        assert!(
+            matches!(refused, Err(PeopleError::BadSignature(_))),
+            "{refused:?}"
+        );
     }
     let list = decode_key_index_list(&phone.key_index_list().signed).unwrap();
     assert_eq!(list.valid_indexes, Vec::<u32>::new());
@@ -200,7 +232,10 @@ fn a_damaged_qr_code_names_the_part() {
     let body = good.rsplit('#').next().unwrap();
     assert!(QrCode::parse(body).is_ok());
     let parts: Vec<&str> = body.split(',').collect();
-    for (index, what) in ["reference", "noise key", "identity key", "secret"].iter().enumerate() {
+    for (index, what) in ["reference", "noise key", "identity key", "secret"]
+        .iter()
+        .enumerate()
+    {
         let mut damaged = parts.clone();
         damaged[index] = if index == 0 { "" } else { "AAAA" };
         match QrCode::parse(&damaged.join(",")) {
@@ -229,13 +264,22 @@ fn a_link_code_derives_one_secret_on_both_sides() {
     )
     .unwrap();
     let identity = raw(&device.identity_key);
-    assert_eq!(phone.finish_link(&attempt, &bundle, &identity).unwrap(), secret);
+    assert_eq!(
+        phone.finish_link(&attempt, &bundle, &identity).unwrap(),
+        secret
+    );
 
     let mistyped = phone.answer_link("ABCD-1235", &hello).unwrap();
     let refused = phone.finish_link(&mistyped, &bundle, &identity);
-    assert!(matches!(refused, Err(PeopleError::WrongLinkCode)), "{refused:?}");
+    assert!(
+        matches!(refused, Err(PeopleError::WrongLinkCode)),
+        "{refused:?}"
+    );
     let malformed = phone.answer_link("0OIU", &hello);
-    assert!(matches!(malformed, Err(PeopleError::BadLinkCode("code"))), "{malformed:?}");
+    assert!(
+        matches!(malformed, Err(PeopleError::BadLinkCode("code"))),
+        "{malformed:?}"
+    );
 }
 
 #[test]
@@ -251,10 +295,16 @@ fn peer_messages_are_what_a_fresh_companion_waits_for() {
     let history = phone.history(HistoryKind::PushNames, &names);
     let protocol = history.protocol_message.as_option().unwrap();
     let notification = protocol.history_sync_notification.as_option().unwrap();
-    let inline = notification.initial_hist_bootstrap_inline_payload.as_ref().unwrap();
-    let mut payload = Vec::new();
-    std::io::Read::read_to_end(&mut flate2::read::ZlibDecoder::new(&inline[..]), &mut payload)
+    let inline = notification
+        .initial_hist_bootstrap_inline_payload
+        .as_ref()
         .unwrap();
+    let mut payload = Vec::new();
+    std::io::Read::read_to_end(
+        &mut flate2::read::ZlibDecoder::new(&inline[..]),
+        &mut payload,
+    )
+    .unwrap();
     let sync = waproto::codec::history_sync_decode(&payload).unwrap();
     assert_eq!(sync.pushnames[0].pushname.as_deref(), Some("Alice"));
 }
@@ -341,18 +391,28 @@ fn every_kind_of_content_reads_as_that_kind() {
         let composed = phone.compose(&letterhead("M1"), &content, &media).unwrap();
         let decoded = waproto::codec::message_decode(&composed.plaintext).unwrap();
         let read = Received::read(decoded);
-        assert_eq!((read.kind, read.text.as_deref()), (kind, Some("t")), "{content:?}");
+        assert_eq!(
+            (read.kind, read.text.as_deref()),
+            (kind, Some("t")),
+            "{content:?}"
+        );
         assert_eq!(composed.stanza_type, stanza_type, "{content:?}");
         assert_eq!(composed.edit.as_deref(), edit, "{content:?}");
         let copy = composed.device_sent(&jid("200@lid"));
         let copy = Received::read(waproto::codec::message_decode(&copy).unwrap());
-        assert_eq!((copy.kind, copy.sent_to.as_deref()), (kind, Some("200@lid")));
+        assert_eq!(
+            (copy.kind, copy.sent_to.as_deref()),
+            (kind, Some("200@lid"))
+        );
     }
     let revoke = Content::Revoke { target: id };
     let composed = phone.compose(&letterhead("M2"), &revoke, &media).unwrap();
     assert_eq!(composed.edit.as_deref(), Some("7"));
     let read = Received::read(composed.message().unwrap().clone());
-    assert_eq!((read.kind, read.target.as_deref()), (Kind::Revoke, Some("M0")));
+    assert_eq!(
+        (read.kind, read.target.as_deref()),
+        (Kind::Revoke, Some("M0"))
+    );
 }
 
 #[test]
@@ -364,14 +424,27 @@ fn a_sealed_edit_opens_with_the_secret_of_its_message() {
         text: "better".to_owned(),
     };
     let early = phone.compose(&letterhead("E1"), &edit, &media);
-    assert!(matches!(early, Err(PeopleError::UnknownMessage)), "{early:?}");
+    assert!(
+        matches!(early, Err(PeopleError::UnknownMessage)),
+        "{early:?}"
+    );
 
     let text = Content::Text("good".to_owned());
     let original = phone.compose(&letterhead("M1"), &text, &media).unwrap();
-    let info = original.message().unwrap().message_context_info.as_option().unwrap();
+    let info = original
+        .message()
+        .unwrap()
+        .message_context_info
+        .as_option()
+        .unwrap();
     let sealed = phone.compose(&letterhead("E1"), &edit, &media).unwrap();
     assert_eq!(sealed.edit.as_deref(), Some("1"));
-    let envelope = sealed.message().unwrap().secret_encrypted_message.as_option().unwrap();
+    let envelope = sealed
+        .message()
+        .unwrap()
+        .secret_encrypted_message
+        .as_option()
+        .unwrap();
     let opened = decrypt_message_edit(
         envelope.enc_payload.as_deref().unwrap(),
         envelope.enc_iv.as_deref().unwrap(),
@@ -447,14 +520,19 @@ async fn request(server: &MediaServer, head: &str, body: &[u8]) -> (u16, Vec<u8>
     let mut answer = Vec::new();
     stream.read_to_end(&mut answer).await.unwrap();
     let split = answer.windows(4).position(|w| w == b"\r\n\r\n").unwrap();
-    let status = std::str::from_utf8(&answer[9..12]).unwrap().parse().unwrap();
+    let status = std::str::from_utf8(&answer[9..12])
+        .unwrap()
+        .parse()
+        .unwrap();
     (status, answer.split_off(split + 4))
 }
 
 #[tokio::test]
 async fn what_goes_up_to_the_media_host_comes_down() {
     use base64::Engine as _;
-    let server = MediaServer::start("127.0.0.1:0".parse().unwrap()).await.unwrap();
+    let server = MediaServer::start("127.0.0.1:0".parse().unwrap())
+        .await
+        .unwrap();
     let body = vec![5u8; 100_000];
     let digest = ring::digest::digest(&ring::digest::SHA256, &body);
     let token = base64::engine::general_purpose::URL_SAFE_NO_PAD.encode(digest);

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use clap::Args;
 use serde_json::Value;
-use simulator::people::{Attachment, Content};
+use simulator::people::{Attachment, Content, MediaKind};
 use simulator::{GroupAddressing, Options, Person, Simulator};
 use tokio::task::JoinSet;
 
@@ -136,7 +136,7 @@ impl Cast {
         let shop = sim.add_person("Shop");
         let alice = sim.add_person("Alice");
         let bob = sim.add_person("Bob");
-        let group = sim.create_group("Team", &[&alice, &bob, &shop], GroupAddressing::Lid);
+        let group = sim.create_group("Team", &alice, &[&bob, &shop], GroupAddressing::Lid);
         Self { shop, alice, bob, group }
     }
 
@@ -144,7 +144,14 @@ impl Cast {
     fn write(&self) -> anyhow::Result<Vec<String>> {
         let shop = self.shop.jid();
         let text = self.alice.send(&shop, &Content::Text("Hello, is the red one in stock?".to_owned()))?;
-        let image = self.bob.send(&shop, &Content::Media(Attachment::image(PIXEL.to_vec(), "this one")))?;
+        let picture = Content::Media(Attachment {
+            kind: MediaKind::Image,
+            bytes: PIXEL.to_vec(),
+            mime_type: "image/png".to_owned(),
+            caption: Some("this one".to_owned()),
+            file_name: None,
+        });
+        let image = self.bob.send(&shop, &picture)?;
         let group = self.bob.send(&self.group, &Content::Text("See you at nine".to_owned()))?;
         self.alice.resend(&text)?;
         Ok(vec![text, image, group])

@@ -78,6 +78,23 @@ pub fn open(store: Store, fence: Arc<Fence>, trust: Trust, policy: Policy) -> (I
     (intake, Committer(AbortOnDropHandle::new(task)))
 }
 
+/// An intake that commits nothing and refuses nothing: what a benchmark compares with.
+#[cfg(feature = "simulator")]
+pub fn discard(policy: Policy) -> (Intake, Committer) {
+    let (queue, mut waiting) = mpsc::channel::<Batch>(WAITING);
+    let task = tokio::spawn(async move {
+        while let Some(batch) = waiting.recv().await {
+            // The hook that asked may be gone with its connection.
+            let _ = batch.done.send(Ok(()));
+        }
+    });
+    let intake = Intake {
+        queue,
+        policy: Arc::new(policy),
+    };
+    (intake, Committer(AbortOnDropHandle::new(task)))
+}
+
 impl Intake {
     /// Commits `messages` in their order, each as the closed table says. `Ok`: durable, acknowledge
     /// them. If the call is dropped they may be committed all the same, which dedupe then sees.

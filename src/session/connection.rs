@@ -4,7 +4,7 @@
 //! reconnecting: the lease is checked before each connect, and the reason of the end decides what
 //! comes next ([`End`]). The client's own reconnecting is off.
 
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex, OnceLock};
 use std::time::Duration;
 
@@ -158,16 +158,10 @@ impl Connection {
         if let Some(end) = self.verdict.get() {
             return end.clone();
         }
-        let taps = &self.taps;
-        let heard = taps.last_words.lock().expect("no panic while it is held").clone();
-        match heard {
-            Some(reason) => End::Closed { reason, code: None },
-            // No reason, but a connection there was: the server asked for another one (515).
-            None if taps.connected.load(Ordering::Relaxed) => End::Restart,
-            None => End::Closed {
-                reason: "no connection came about".to_owned(),
-                code: None,
-            },
+        let heard = self.taps.last_words.lock().expect("no panic while it is held").clone();
+        End::Closed {
+            reason: heard.unwrap_or_else(|| "it ended without a reason".to_owned()),
+            code: None,
         }
     }
 
@@ -203,7 +197,6 @@ struct Taps {
     paused: CancellationToken,
     /// The hook failed for good.
     broken: CancellationToken,
-    connected: Arc<AtomicBool>,
     last_words: Arc<Mutex<Option<String>>>,
     transport: Arc<Mutex<Option<Arc<dyn Transport>>>>,
     pump: Arc<Mutex<Option<AbortOnDropHandle<()>>>>,
@@ -240,7 +233,6 @@ impl TransportFactory for TappedFactory {
                 return Err(error);
             }
         };
-        self.taps.connected.store(true, Ordering::Relaxed);
         let (up, handed_up) = async_channel::bounded(1);
         let pump = tokio::spawn(pump(frames, up, self.taps.clone()));
         *self.taps.pump.lock().expect("no panic while it is held") = Some(AbortOnDropHandle::new(pump));

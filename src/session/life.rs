@@ -36,6 +36,9 @@ const CONFLICT_PAUSE: Duration = Duration::from_mins(5);
 /// How often it is looked for missing messages.
 const SWEEP: Duration = Duration::from_secs(5);
 
+/// How long an ended connection may take to settle: what it does not commit comes again.
+const SETTLE: Duration = Duration::from_secs(1);
+
 /// Answers on their way at once.
 const ANSWERS: usize = 16;
 
@@ -307,7 +310,7 @@ impl Life<'_> {
             live.hear(signal, &connection, attempts).await;
         }
         live.replies.shutdown().await;
-        connection.drain(self.grace).await;
+        connection.drain(SETTLE).await;
         Ok(end)
     }
 

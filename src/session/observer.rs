@@ -15,7 +15,7 @@ use wacore::types::events::{
     LazyHistorySync,
 };
 use wacore::types::message::MessageInfo;
-use wacore_binary::Jid as WireJid;
+use wacore_binary::{Jid as WireJid, NodeRef};
 
 use super::connection::End;
 use crate::ids::Jid;
@@ -92,7 +92,13 @@ impl EventHandler for Observer {
 
     fn handle_event(&self, event: Arc<Event>) {
         match &*event {
-            Event::RawNode(node) => self.auth.gate().observe(node.get()),
+            Event::RawNode(node) => {
+                let node = node.get();
+                if asks_for_restart(node) {
+                    self.end(End::Restart);
+                }
+                self.auth.gate().observe(node);
+            }
             Event::PairingQrCode(qr) => self.tell(Signal::Qr(qr.code.clone(), qr.timeout)),
             Event::PairingCode(code) => {
                 self.tell(Signal::PairingCode(code.code.clone(), code.timeout));
@@ -155,6 +161,12 @@ impl Observer {
     fn end(&self, end: End) {
         let _ = self.verdict.set(end);
     }
+}
+
+/// Stream error 515: the server closes this connection and expects another at once, as it does
+/// after pairing. The library acts on it and does not tell.
+fn asks_for_restart(node: &NodeRef<'_>) -> bool {
+    node.tag == "stream:error" && node.get_attr("code").is_some_and(|code| code.as_str() == "515")
 }
 
 fn failure_end(reason: &ConnectFailureReason) -> End {

@@ -6,7 +6,7 @@ use sqlx::sqlite::{SqliteConnection, SqliteRow};
 use sqlx::{Row, query};
 
 use super::{Fence, Result, Store, StoreError, now};
-use crate::ids::{ConversationId, Jid, JobId};
+use crate::ids::{AccountId, ConversationId, Jid, JobId};
 use crate::inbound::disposition::Disposition;
 use crate::inbound::identity::{ContentHash, Identity, same_message, suffixed_key};
 use crate::inbound::message::{Chat, Content, Inbound, Party};
@@ -78,6 +78,23 @@ impl Store {
         commit.wake_lanes(&mut tx).await?;
         tx.commit().await?;
         Ok(results)
+    }
+}
+
+impl Store {
+    /// The results of the dedupe rows of a message id: empty when it never reached the inbox, more
+    /// than one when several senders made the same id.
+    ///
+    /// # Errors
+    /// [`StoreError::Unavailable`].
+    pub async fn inbox_results(&self, account: &AccountId, message_id: &str) -> Result<Vec<String>> {
+        Ok(sqlx::query_scalar(
+            "SELECT result FROM inbox WHERE account_id = $1 AND message_id = $2 ORDER BY key",
+        )
+        .bind(account.as_str())
+        .bind(message_id)
+        .fetch_all(&self.readers)
+        .await?)
     }
 }
 

@@ -9,7 +9,8 @@
 //   {"seq":4,"do":"send_burst","to":JID,"prefix":T,"count":N}          → {"ids"}
 //   {"seq":5,"do":"send_image","to":JID,"base64":B,"caption":T}        → {"id","sha256"}
 //   {"seq":6,"do":"edit","to":JID,"id":ID,"text":T}                    → {"id"}
-//   {"seq":7,"do":"quit"}
+//   {"seq":7,"do":"disconnect"}      as if the network went; "connect" comes back
+//   {"seq":8,"do":"quit"}
 // Events on standard output: {"event":"qr"|"open"|"closed"|"message"|"edit"|"receipt", ...}.
 // Standard input's end quits, so a client never outlives the test that started it. TLS trust for
 // media comes from NODE_EXTRA_CA_CERTS.
@@ -52,6 +53,7 @@ const actions = {
     const key = { remoteJid: to, fromMe: true, id }
     return { id: (await companion.edit(to, key, text)).id }
   },
+  disconnect: () => companion.close(),
   quit() {
     companion.close()
     process.exitCode = 0

@@ -3,7 +3,7 @@
 // Emits: 'qr' (text), 'open' ({jid, lid}), 'closed' ({status}), 'message' (see `describe`),
 // 'receipt' ({id, chat, status}). Reconnects by itself after a 515, as every client must.
 import { createHash } from 'node:crypto'
-import { EventEmitter } from 'node:events'
+import { EventEmitter, once } from 'node:events'
 import makeWASocket, {
   DisconnectReason,
   downloadMediaMessage,
@@ -43,7 +43,11 @@ export class Companion extends EventEmitter {
     events.on('connection.update', (update) => this.#connection(update))
     events.on('messages.upsert', async ({ messages }) => {
       for (const message of messages) {
-        if (message.message) this.emit('message', await this.describe(message))
+        if (!message.message) continue
+        const { key, status } = message
+        this.emit('message', await this.describe(message))
+        // A receipt that overtakes the event of its own message is folded into that message.
+        if (key.fromMe && status) this.emit('receipt', { id: key.id, chat: key.remoteJid, status })
       }
     })
     events.on('messages.update', (updates) => {
@@ -75,9 +79,15 @@ export class Companion extends EventEmitter {
     return { jid: id, lid }
   }
 
-  /** Asks for an 8-character code; the socket must have shown its first QR code. */
-  linkCode(phone) {
-    return this.socket.requestPairingCode(phone)
+  /**
+   * Asks for an 8-character code; the socket must have shown its first QR code. Baileys returns the
+   * code before the server knows of it, so this waits for the server's answer too.
+   */
+  async linkCode(phone) {
+    const answered = once(this.socket.ws, 'CB:iq,,link_code_companion_reg')
+    const code = await this.socket.requestPairingCode(phone)
+    await answered
+    return code
   }
 
   async send(to, content) {

@@ -27,6 +27,13 @@ pub struct Baileys {
     next_seq: u64,
 }
 
+/// A command that was sent.
+#[must_use]
+pub struct Call {
+    seq: u64,
+    name: String,
+}
+
 #[derive(Default)]
 struct Seen {
     lines: Mutex<Vec<Value>>,
@@ -67,6 +74,12 @@ impl Baileys {
 
     /// Sends a command of `client.mjs` and returns its answer.
     pub async fn call(&mut self, name: &str, fields: Value) -> Value {
+        let call = self.begin(name, fields).await;
+        self.answer(call).await
+    }
+
+    /// Sends a command without waiting for its answer.
+    pub async fn begin(&mut self, name: &str, fields: Value) -> Call {
         let seq = self.next_seq;
         self.next_seq += 1;
         let mut command = json!({"seq": seq, "do": name});
@@ -80,14 +93,25 @@ impl Baileys {
             .write_all(line.as_bytes())
             .await
             .expect("the client reads");
-        let answer = self.first(&format!("an answer to {name}"), |l| l["seq"] == seq).await;
+        Call {
+            seq,
+            name: name.to_owned(),
+        }
+    }
+
+    /// The answer to a command that was begun; the command must have succeeded.
+    pub async fn answer(&self, call: Call) -> Value {
+        let Call { seq, name } = call;
+        let what = format!("answer to {name}");
+        let answer = self.first(&what, |line| line["seq"] == seq).await;
         assert_eq!(answer["ok"], true, "{name}: {answer}");
         answer
     }
 
     /// The first event of this name, past or future, that `accept` takes.
     pub async fn event(&self, name: &str, accept: impl Fn(&Value) -> bool) -> Value {
-        self.first(name, |line| line["event"] == name && accept(line)).await
+        self.first(name, |line| line["event"] == name && accept(line))
+            .await
     }
 
     /// The message with this id, once the client decrypted it.
@@ -97,15 +121,25 @@ impl Baileys {
 
     /// Every event of this name so far.
     pub fn events(&self, name: &str) -> Vec<Value> {
-        let lines = self.seen.lines.lock().unwrap_or_else(PoisonError::into_inner);
-        lines.iter().filter(|line| line["event"] == name).cloned().collect()
+        let lines = self
+            .seen
+            .lines
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
+        lines
+            .iter()
+            .filter(|line| line["event"] == name)
+            .cloned()
+            .collect()
     }
 
     /// Ends the client and waits for it.
     pub async fn stop(mut self) {
         drop(self.stdin);
         let status = tokio::time::timeout(PATIENCE, self.child.wait()).await;
-        let status = status.expect("the client ends with its input").expect("it is our child");
+        let status = status
+            .expect("the client ends with its input")
+            .expect("it is our child");
         assert!(status.success(), "the client ended with {status}");
         self.reader.await.expect("the reader does not panic");
     }
@@ -117,7 +151,11 @@ impl Baileys {
             loop {
                 let until = *count.borrow_and_update();
                 {
-                    let lines = self.seen.lines.lock().unwrap_or_else(PoisonError::into_inner);
+                    let lines = self
+                        .seen
+                        .lines
+                        .lock()
+                        .unwrap_or_else(PoisonError::into_inner);
                     let new = lines.iter().skip(looked_at);
                     if let Some(found) = new.into_iter().find(|line| wanted(line)) {
                         return found.clone();
@@ -136,7 +174,11 @@ impl Baileys {
 
 async fn read(mut stdout: BufReader<tokio::process::ChildStdout>, seen: Arc<Seen>) {
     let mut line = String::new();
-    while stdout.read_line(&mut line).await.is_ok_and(|length| length > 0) {
+    while stdout
+        .read_line(&mut line)
+        .await
+        .is_ok_and(|length| length > 0)
+    {
         let value = serde_json::from_str(&line).expect("client.mjs writes JSON lines");
         let mut lines = seen.lines.lock().unwrap_or_else(PoisonError::into_inner);
         lines.push(value);

@@ -1,8 +1,11 @@
 // Child processes that talk JSON lines: the simulator and the Baileys clients.
 import { spawn } from 'node:child_process'
 import { EventEmitter, once } from 'node:events'
+import { writeFile } from 'node:fs/promises'
+import { join } from 'node:path'
 import { createInterface } from 'node:readline'
 import { fileURLToPath } from 'node:url'
+import { Control } from './control.mjs'
 
 /** Resolves with the first event `name` that `accept` takes; rejects after `seconds`. */
 export function next(emitter, name, accept = () => true, seconds = 30) {
@@ -40,13 +43,18 @@ class LineProcess extends EventEmitter {
   }
 }
 
-/** `SIMULATOR` names the program; it prints {"url","control","ca_file"} and ends with its input. */
+/** `SIMULATOR` names the program; it prints {"control": URL} and ends with its input. */
 export class Simulator extends LineProcess {
-  static async start(caFile) {
+  static async start(folder) {
     const program = process.env.SIMULATOR
     if (!program) throw new Error('SIMULATOR must name the simulator program')
-    const simulator = new Simulator(program, [caFile])
-    Object.assign(simulator, await next(simulator, 'line'))
+    const simulator = new Simulator(program, [])
+    const { control } = await next(simulator, 'line')
+    simulator.control = new Control(control)
+    const { url, ca_pem: pem } = await simulator.control.get('/')
+    simulator.url = url
+    simulator.caFile = join(folder, 'media-ca.pem')
+    await writeFile(simulator.caFile, pem)
     return simulator
   }
 
@@ -62,7 +70,7 @@ export class Client extends LineProcess {
 
   static start(simulator) {
     const script = fileURLToPath(new URL('client.mjs', import.meta.url))
-    const env = { NODE_EXTRA_CA_CERTS: simulator.ca_file }
+    const env = { NODE_EXTRA_CA_CERTS: simulator.caFile }
     return new Client(process.execPath, [script, simulator.url], env)
   }
 

@@ -70,7 +70,7 @@ impl AuthStore {
                 let name = family
                     .of_text(&text)
                     .expect("the name has the family's prefix");
-                self.from_json(&name, &value)
+                self.decode_json(&name, &value)
             })
             .collect()
     }

@@ -61,7 +61,7 @@ impl AuthStore {
             let name = family
                 .of_text(&text)
                 .expect("the name has the family's prefix");
-            match change(self.from_json(&name, &value)?) {
+            match change(self.decode_json(&name, &value)?) {
                 None => {}
                 Some(devices) if devices.is_empty() => changes.remove(name),
                 Some(devices) => changes.put(name, json(&devices)),

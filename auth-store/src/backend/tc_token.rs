@@ -84,7 +84,7 @@ impl AuthStore {
             let name = family
                 .of_text(&text)
                 .expect("the name has the family's prefix");
-            let entry: TcTokenEntry = self.from_json(&name, &value)?;
+            let entry: TcTokenEntry = self.decode_json(&name, &value)?;
             let token_live = !entry.token.is_empty() && entry.token_timestamp >= token_cutoff;
             let sender_live = entry.sender_timestamp.is_some_and(|at| at >= sender_cutoff);
             if !token_live && !sender_live {

@@ -1,7 +1,7 @@
 //! Where an account's file is, and how it comes to be.
 
 use std::fs::{self, DirBuilder, File, OpenOptions};
-use std::io;
+use std::io::{self, Read as _};
 use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
 
@@ -11,7 +11,7 @@ use sqlx::{ConnectOptions as _, Connection as _};
 use super::header::{Header, OpenMediumError};
 use super::{classify, table};
 use crate::AccountName;
-use crate::publish::{publish, temporary_beside};
+use crate::publish::{publish, sync_directory, temporary_beside};
 use crate::record::RecordError;
 
 /// Name of the file in the account's directory.
@@ -37,10 +37,7 @@ pub(super) async fn ensure(
         .parent()
         .expect("the file is in the account's directory");
     if exists(&file)? {
-        if fs::metadata(&file).map_err(io_error(&file))?.len() == 0 {
-            return Err(damaged(&file, "it is empty"));
-        }
-        return Ok(());
+        return check_signature(&file);
     }
     if exists(&beside(&file, "-wal"))? {
         return Err(damaged(
@@ -53,6 +50,13 @@ pub(super) async fn ensure(
         .mode(0o700)
         .create(directory)
         .map_err(io_error(directory))?;
+    // The directories must be as durable as the file: an account whose
+    // directory vanished would look like one that was never linked.
+    for parent in [auth_root.parent(), Some(auth_root)].into_iter().flatten() {
+        if !parent.as_os_str().is_empty() {
+            sync_directory(parent).map_err(io_error(parent))?;
+        }
+    }
 
     let temporary = temporary_beside(&file);
     let mut written = write_new(&temporary, account, store_id, epoch).await;
@@ -96,6 +100,23 @@ async fn write_new(
     File::open(path)
         .and_then(|file| file.sync_all())
         .map_err(io_error(path))
+}
+
+/// Refuses what SQLite would take for a new database and overwrite: a file
+/// that is shorter than a database's header, or that is none.
+fn check_signature(file: &Path) -> Result<(), OpenMediumError> {
+    const SIGNATURE: &[u8; 16] = b"SQLite format 3\0";
+    const HEADER_LEN: usize = 100;
+    let mut header = [0; HEADER_LEN];
+    let read = File::open(file).and_then(|mut opened| opened.read_exact(&mut header));
+    match read {
+        Ok(()) if header.starts_with(SIGNATURE) => Ok(()),
+        Ok(()) => Err(damaged(file, "it is no SQLite database")),
+        Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => {
+            Err(damaged(file, "it is cut short"))
+        }
+        Err(error) => Err(io_error(file)(error)),
+    }
 }
 
 pub(crate) fn exists(path: &Path) -> Result<bool, OpenMediumError> {

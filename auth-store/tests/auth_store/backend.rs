@@ -6,8 +6,8 @@ use auth_store::AuthStore;
 use bytes::Bytes;
 use wacore::appstate::processor::AppStateMutationMAC;
 use wacore::store::traits::{
-    AppStateSyncKey, AppSyncStore, Backend, DeviceListRecord, DeviceStore, LidPnMappingEntry,
-    MsgSecretEntry, MsgSecretStore, ProtocolStore, SignalStore, TcTokenEntry,
+    AppStateSyncKey, AppSyncStore, Backend, DeviceListRecord, LidPnMappingEntry, MsgSecretEntry,
+    MsgSecretStore, ProtocolStore, SignalStore, TcTokenEntry,
 };
 
 use crate::fixture::Account;

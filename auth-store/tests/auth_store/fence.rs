@@ -52,8 +52,7 @@ async fn an_overtaken_owner_cannot_write_and_leaves_no_trace() {
 async fn a_file_of_another_store_is_refused_and_names_both() {
     let account = Account::new();
     account.open(1).await.close().await;
-    let refused =
-        auth_store::LocalMedium::open(account.root.path(), &account.name, "store-b", 9).await;
+    let refused = auth_store::LocalMedium::open(account.root(), &account.name, "store-b", 9).await;
     let error = refused.err().unwrap();
     let OpenMediumError::ForeignStore { found, ours, .. } = &error else {
         panic!("refused for another reason: {error}");
@@ -67,14 +66,38 @@ async fn a_file_of_another_store_is_refused_and_names_both() {
 async fn a_file_of_another_account_is_refused() {
     let account = Account::new();
     account.open(1).await.close().await;
-    let moved = account.root.path().join("other");
-    std::fs::rename(account.root.path().join("shop"), &moved).unwrap();
+    let moved = account.root().join("other");
+    std::fs::rename(account.root().join("shop"), &moved).unwrap();
     let other = auth_store::AccountName::new("other").unwrap();
-    let refused = auth_store::LocalMedium::open(account.root.path(), &other, STORE, 1).await;
+    let refused = auth_store::LocalMedium::open(account.root(), &other, STORE, 1).await;
     assert!(matches!(
         refused.err().unwrap(),
         OpenMediumError::ForeignAccount { found, .. } if found == "shop"
     ));
+}
+
+#[tokio::test]
+async fn processes_that_open_a_new_account_together_share_one_file() {
+    let account = Account::new();
+    let (first, second) = tokio::join!(account.medium(1), account.medium(2));
+    let second = second.unwrap();
+    match first {
+        Ok(medium) => medium.close().await,
+        Err(error) => assert!(matches!(
+            error,
+            OpenMediumError::Fenced {
+                ours: 1,
+                stored: 2,
+                ..
+            }
+        )),
+    }
+    second.close().await;
+    let names: Vec<_> = std::fs::read_dir(account.root().join("shop"))
+        .unwrap()
+        .map(|entry| entry.unwrap().file_name())
+        .collect();
+    assert_eq!(names, ["auth.db"]);
 }
 
 #[tokio::test]
@@ -91,7 +114,7 @@ async fn files_are_for_the_owner_alone() {
         let metadata = std::fs::metadata(path).unwrap();
         metadata.permissions().mode() & 0o777
     };
-    let directory = account.root.path().join("shop");
+    let directory = account.root().join("shop");
     assert_eq!(mode(&directory), 0o700);
     let mut names = Vec::new();
     for entry in std::fs::read_dir(&directory).unwrap() {

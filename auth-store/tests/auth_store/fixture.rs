@@ -1,7 +1,7 @@
 //! An account's auth state in a temporary directory.
 
 use std::collections::HashSet;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 
@@ -17,7 +17,9 @@ use tempfile::TempDir;
 pub const STORE: &str = "store-a";
 
 pub struct Account {
-    pub root: TempDir,
+    root: PathBuf,
+    /// Removes the directory, in the process that made it.
+    _made: Option<TempDir>,
     pub name: AccountName,
     pub key: MasterKey,
     pub ledger: Arc<Ledger>,
@@ -26,10 +28,20 @@ pub struct Account {
 
 impl Account {
     pub fn new() -> Self {
-        let root = tempfile::tempdir().unwrap();
-        let (key, _) = MasterKey::load_or_create(root.path()).unwrap();
+        let made = tempfile::tempdir().unwrap();
+        let account = Self::at(made.path());
         Self {
-            root,
+            _made: Some(made),
+            ..account
+        }
+    }
+
+    /// The account under a directory that somebody else made.
+    pub fn at(root: &Path) -> Self {
+        let (key, _) = MasterKey::load_or_create(root).unwrap();
+        Self {
+            root: root.to_owned(),
+            _made: None,
             name: AccountName::new("shop").unwrap(),
             key,
             ledger: Arc::default(),
@@ -37,8 +49,12 @@ impl Account {
         }
     }
 
+    pub fn root(&self) -> &Path {
+        &self.root
+    }
+
     pub fn file(&self) -> PathBuf {
-        self.root.path().join("shop").join("auth.db")
+        self.root.join("shop").join("auth.db")
     }
 
     pub fn sealer(&self) -> Sealer {
@@ -46,7 +62,7 @@ impl Account {
     }
 
     pub async fn medium(&self, epoch: i64) -> Result<LocalMedium, OpenMediumError> {
-        LocalMedium::open(self.root.path(), &self.name, STORE, epoch).await
+        LocalMedium::open(&self.root, &self.name, STORE, epoch).await
     }
 
     pub async fn open(&self, epoch: i64) -> Opened {

@@ -73,7 +73,7 @@ async fn a_relink_replaces_nothing_before_it_is_promoted() {
     let device = auth.load().await.unwrap().unwrap();
     assert_eq!(device.pn.unwrap().user.as_str(), "222222222");
 
-    let seen = inspect(account.root.path(), &account.sealer()).await;
+    let seen = inspect(account.root(), &account.sealer()).await;
     let seen = seen.unwrap().unwrap();
     assert_eq!(seen.current, Some(auth.generation()));
     assert_eq!(seen.retired.len(), 1);
@@ -98,7 +98,7 @@ async fn retired_credentials_are_kept_and_take_no_writes() {
     let opened = account.open(2).await;
     assert!(opened.auth.load().await.unwrap().is_none());
     assert_eq!(opened.auth.generation().number(), 2);
-    let seen = inspect(account.root.path(), &account.sealer()).await;
+    let seen = inspect(account.root(), &account.sealer()).await;
     let seen = seen.unwrap().unwrap();
     assert_eq!((seen.current, seen.retired.len()), (None, 1));
     assert_eq!(seen.retired[0].reason, "logged out");
@@ -109,9 +109,7 @@ async fn retired_credentials_are_kept_and_take_no_writes() {
 async fn an_inspection_sees_a_state_in_use_and_changes_nothing() {
     let account = Account::new();
     assert_eq!(
-        inspect(account.root.path(), &account.sealer())
-            .await
-            .unwrap(),
+        inspect(account.root(), &account.sealer()).await.unwrap(),
         None
     );
     let opened = account.open(3).await;
@@ -121,7 +119,7 @@ async fn an_inspection_sees_a_state_in_use_and_changes_nothing() {
     opened.auth.put_session("b", b"s").await.unwrap();
     opened.auth.store_prekey(1, b"key", false).await.unwrap();
 
-    let seen = inspect(account.root.path(), &account.sealer()).await;
+    let seen = inspect(account.root(), &account.sealer()).await;
     let seen = seen.unwrap().unwrap();
     assert_eq!(seen.store_id, STORE);
     assert_eq!((seen.epoch, seen.sessions, seen.pre_keys), (3, 2, 1));
@@ -133,7 +131,7 @@ async fn an_inspection_sees_a_state_in_use_and_changes_nothing() {
     opened.auth.put_session("c", b"s").await.unwrap();
     opened.close().await;
 
-    let seen = inspect(account.root.path(), &account.sealer()).await;
+    let seen = inspect(account.root(), &account.sealer()).await;
     let seen = seen.unwrap().unwrap();
     assert_eq!((seen.epoch, seen.sessions), (3, 3));
     account.open(3).await.close().await;

@@ -26,9 +26,9 @@ fn a_missing_key_is_made_for_the_owner_alone() {
 async fn a_missing_key_beside_a_sealed_account_is_an_error_that_names_it() {
     let account = Account::new();
     account.open(1).await.close().await;
-    let key_file = account.root.path().join(KEY_FILE);
+    let key_file = account.root().join(KEY_FILE);
     std::fs::remove_file(&key_file).unwrap();
-    let error = MasterKey::load_or_create(account.root.path()).unwrap_err();
+    let error = MasterKey::load_or_create(account.root()).unwrap_err();
     let KeyFileError::MissingBesideSealed {
         key_file: named,
         sealed,

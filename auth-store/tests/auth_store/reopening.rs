@@ -1,6 +1,7 @@
 //! What was written is there again, and only when it is asked for.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use bytes::Bytes;
 use wacore::appstate::hash::HashState;
@@ -191,9 +192,8 @@ async fn many_sessions_do_not_delay_opening() {
         opened.auth.put_sessions_batch(&sessions).await.unwrap();
     }
     opened.close().await;
-    let started = std::time::Instant::now();
-    let opened = account.open(2).await;
-    let took = started.elapsed();
+    let opened = tokio::time::timeout(Duration::from_secs(2), account.open(2))
+        .await
+        .expect("opening does not read the sessions");
     assert!(opened.auth.has_session("3-2499").await.unwrap());
-    assert!(took.as_millis() < 2000, "opening took {took:?}");
 }

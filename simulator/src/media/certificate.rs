@@ -3,7 +3,10 @@
 use std::net::IpAddr;
 use std::sync::Arc;
 
-use rcgen::{BasicConstraints, CertificateParams, IsCa, Issuer, KeyPair, KeyUsagePurpose, SanType};
+use rcgen::{
+    BasicConstraints, CertificateParams, DistinguishedName, DnType, IsCa, Issuer, KeyPair,
+    KeyUsagePurpose, SanType,
+};
 use rustls::ServerConfig;
 use rustls::pki_types::{PrivateKeyDer, PrivatePkcs8KeyDer};
 
@@ -18,6 +21,7 @@ pub(super) fn make(address: IpAddr) -> Result<Certificate, MediaError> {
     let refused = |error: rcgen::Error| MediaError::Certificate(error.to_string());
     let ca_key = KeyPair::generate().map_err(refused)?;
     let mut ca = CertificateParams::new(Vec::new()).map_err(refused)?;
+    ca.distinguished_name = named("Simulator media authority");
     ca.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
     ca.key_usages = vec![KeyUsagePurpose::KeyCertSign, KeyUsagePurpose::CrlSign];
     let ca_certificate = ca.self_signed(&ca_key).map_err(refused)?;
@@ -25,6 +29,7 @@ pub(super) fn make(address: IpAddr) -> Result<Certificate, MediaError> {
 
     let key = KeyPair::generate().map_err(refused)?;
     let mut leaf = CertificateParams::new(vec!["localhost".to_owned()]).map_err(refused)?;
+    leaf.distinguished_name = named("Simulator media host");
     leaf.subject_alt_names.push(SanType::IpAddress(address));
     let issuer = Issuer::new(ca, ca_key);
     let certificate = leaf.signed_by(&key, &issuer).map_err(refused)?;
@@ -43,4 +48,11 @@ pub(super) fn make(address: IpAddr) -> Result<Certificate, MediaError> {
         ca_pem,
         server: Arc::new(server),
     })
+}
+
+/// OpenSSL takes a certificate whose issuer has its own name for self-signed, so each has a name.
+fn named(name: &str) -> DistinguishedName {
+    let mut distinguished = DistinguishedName::new();
+    distinguished.push(DnType::CommonName, name);
+    distinguished
 }

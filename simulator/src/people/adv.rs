@@ -113,15 +113,25 @@ impl Account {
         let mut signed = codec::adv_signed_device_identity_decode(countersigned)
             .map_err(|_| PeopleError::BadSignature("no signed device identity"))?;
         if signed.details.as_deref() != Some(vouched.details.as_slice()) {
-            return Err(PeopleError::BadSignature("other details than were vouched for"));
+            return Err(PeopleError::BadSignature(
+                "other details than were vouched for",
+            ));
         }
         let own_key = own.public_key().public_key_bytes();
         let key = PublicKey::from_djb_public_key_bytes(&vouched.companion)
             .map_err(|_| PeopleError::BadSignature("companion identity is no key"))?;
-        let message = [DEVICE_SIGNATURE, &vouched.details, &vouched.companion, own_key].concat();
+        let message = [
+            DEVICE_SIGNATURE,
+            &vouched.details,
+            &vouched.companion,
+            own_key,
+        ]
+        .concat();
         let signature = signed.device_signature.as_deref().unwrap_or_default();
         if !key.verify_signature(&message, signature) {
-            return Err(PeopleError::BadSignature("device signature does not verify"));
+            return Err(PeopleError::BadSignature(
+                "device signature does not verify",
+            ));
         }
         // A companion may leave out the account key and its signature when it answers; what other
         // people get must be whole.

@@ -90,9 +90,8 @@ impl MediaReference {
         let stored = media
             .get(&self.direct_path)
             .ok_or_else(|| PeopleError::Media("not stored".into()))?;
-        let bytes =
-            DownloadUtils::verify_and_decrypt(&stored, &self.key, self.kind.media_type())
-                .map_err(|error| PeopleError::Media(error.to_string()))?;
+        let bytes = DownloadUtils::verify_and_decrypt(&stored, &self.key, self.kind.media_type())
+            .map_err(|error| PeopleError::Media(error.to_string()))?;
         let digest = ring::digest::digest(&ring::digest::SHA256, &bytes);
         if hex::encode(digest) != self.sha256 {
             return Err(PeopleError::Media("SHA-256 of the file differs".into()));
@@ -120,8 +119,16 @@ impl MediaReference {
         reference!(video_message, MediaKind::Video);
         reference!(document_message, MediaKind::Document);
         reference!(sticker_message, MediaKind::Sticker);
-        let voice = message.audio_message.as_option().and_then(|audio| audio.ptt) == Some(true);
-        let kind = if voice { MediaKind::Voice } else { MediaKind::Audio };
+        let voice = message
+            .audio_message
+            .as_option()
+            .and_then(|audio| audio.ptt)
+            == Some(true);
+        let kind = if voice {
+            MediaKind::Voice
+        } else {
+            MediaKind::Audio
+        };
         reference!(audio_message, kind);
         None
     }
@@ -155,20 +162,33 @@ pub(super) fn build(
     let mut message = wa::Message::default();
     match attachment.kind {
         MediaKind::Image => {
-            message.image_message =
-                file!(ImageMessage { caption, width: Some(1), height: Some(1), });
+            message.image_message = file!(ImageMessage {
+                caption,
+                width: Some(1),
+                height: Some(1),
+            });
         }
         MediaKind::Video => {
-            message.video_message = file!(VideoMessage { caption, seconds: Some(1), });
+            message.video_message = file!(VideoMessage {
+                caption,
+                seconds: Some(1),
+            });
         }
         MediaKind::Audio | MediaKind::Voice => {
             let ptt = Some(attachment.kind == MediaKind::Voice);
-            message.audio_message = file!(AudioMessage { ptt, seconds: Some(1), });
+            message.audio_message = file!(AudioMessage {
+                ptt,
+                seconds: Some(1),
+            });
         }
         MediaKind::Document => {
             let file_name = attachment.file_name.clone();
             let title = file_name.clone();
-            message.document_message = file!(DocumentMessage { caption, file_name, title, });
+            message.document_message = file!(DocumentMessage {
+                caption,
+                file_name,
+                title,
+            });
         }
         MediaKind::Sticker => {
             message.sticker_message = file!(StickerMessage {});

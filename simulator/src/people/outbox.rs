@@ -182,15 +182,14 @@ impl Outbox {
                 content,
                 expiration_s,
             } => wa::Message {
-                ephemeral_message: wrapped(timed(
-                    self.build(head, content, media)?,
-                    *expiration_s,
-                )),
+                ephemeral_message: wrapped(timed(self.build(head, content, media)?, *expiration_s)),
                 ..Default::default()
             },
             Content::Raw(message) => (**message).clone(),
             Content::Undecodable(_) => {
-                return Err(PeopleError::BadMessage("undecodable bytes inside a wrapper".into()));
+                return Err(PeopleError::BadMessage(
+                    "undecodable bytes inside a wrapper".into(),
+                ));
             }
         })
     }
@@ -201,7 +200,10 @@ impl Outbox {
         target: &str,
         text: &str,
     ) -> Result<wa::Message, PeopleError> {
-        let secret = self.secrets.get(target).ok_or(PeopleError::UnknownMessage)?;
+        let secret = self
+            .secrets
+            .get(target)
+            .ok_or(PeopleError::UnknownMessage)?;
         let author = head.author.to_string();
         let (payload, iv) = encrypt_message_edit(
             &edit(head, target, text),
@@ -286,7 +288,11 @@ fn extended_text(
     };
     if let Some((target, quoted)) = quote {
         context.stanza_id = Some(target.id.clone());
-        let author = if target.from_me { &head.author } else { &target.author };
+        let author = if target.from_me {
+            &head.author
+        } else {
+            &target.author
+        };
         context.participant = Some(author.to_string());
         context.quoted_message = MessageField::some(wa::Message {
             conversation: Some(quoted.clone()),
@@ -304,10 +310,12 @@ fn extended_text(
 }
 
 fn poll(question: &str, options: &[String]) -> wa::Message {
-    let options = options.iter().map(|option| message::poll_creation_message::Option {
-        option_name: Some(option.clone()),
-        ..Default::default()
-    });
+    let options = options
+        .iter()
+        .map(|option| message::poll_creation_message::Option {
+            option_name: Some(option.clone()),
+            ..Default::default()
+        });
     wa::Message {
         poll_creation_message_v3: MessageField::some(message::PollCreationMessage {
             name: Some(question.to_owned()),

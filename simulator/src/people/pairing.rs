@@ -44,7 +44,12 @@ impl QrCode {
     pub fn parse(text: &str) -> Result<Self, PeopleError> {
         let body = text.rsplit_once('#').map_or(text, |(_, body)| body);
         let mut parts = body.trim().split(',');
-        let mut next = |what| parts.next().filter(|p| !p.is_empty()).ok_or(PeopleError::BadQr(what));
+        let mut next = |what| {
+            parts
+                .next()
+                .filter(|p| !p.is_empty())
+                .ok_or(PeopleError::BadQr(what))
+        };
         let reference = next("reference")?.to_owned();
         let noise = key(next("noise key")?, "noise key")?;
         let identity = key(next("identity key")?, "identity key")?;
@@ -59,7 +64,9 @@ impl QrCode {
 }
 
 fn key(text: &str, what: &'static str) -> Result<[u8; 32], PeopleError> {
-    let bytes = STANDARD.decode(text).map_err(|_| PeopleError::BadQr(what))?;
+    let bytes = STANDARD
+        .decode(text)
+        .map_err(|_| PeopleError::BadQr(what))?;
     bytes.try_into().map_err(|_| PeopleError::BadQr(what))
 }
 
@@ -126,7 +133,11 @@ pub(super) fn finish(
             .map_err(|e| PeopleError::BadKey(e.into()))
     };
     let shared = agree(&attempt.ephemeral.private_key, &attempt.companion_ephemeral)?;
-    let key = derive(&shared, Some(salt), b"link_code_pairing_key_bundle_encryption_key");
+    let key = derive(
+        &shared,
+        Some(salt),
+        b"link_code_pairing_key_bundle_encryption_key",
+    );
     let key = aead::UnboundKey::new(&aead::AES_256_GCM, &key).expect("AES-256 keys have 32 bytes");
     let mut opened = sealed.to_vec();
     let bundle = aead::LessSafeKey::new(key)
@@ -147,7 +158,11 @@ pub(super) fn finish(
     let companion = PublicKey::from_djb_public_key_bytes(companion)
         .map_err(|e| PeopleError::BadKey(e.into()))?;
     let identities = agree(own.private_key(), &companion)?;
-    Ok(derive(&[&shared, &identities, random].concat(), None, b"adv_secret"))
+    Ok(derive(
+        &[&shared, &identities, random].concat(),
+        None,
+        b"adv_secret",
+    ))
 }
 
 fn derive(secret: &[u8], salt: Option<&[u8]>, info: &[u8]) -> [u8; 32] {

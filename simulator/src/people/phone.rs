@@ -45,8 +45,11 @@ impl Phone {
     /// The companion joins the device list once [`accept_companion`](Self::accept_companion)
     /// agreed.
     pub fn vouch(&mut self, companion_identity: &[u8; 32], adv_secret: &[u8; 32]) -> Vouched {
-        self.account
-            .vouch(self.endpoint.identity_pair(), companion_identity, adv_secret)
+        self.account.vouch(
+            self.endpoint.identity_pair(),
+            companion_identity,
+            adv_secret,
+        )
     }
 
     /// Checks the `<device-identity>` of `<pair-device-sign>`, admits the companion and returns the

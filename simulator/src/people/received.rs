@@ -139,9 +139,18 @@ fn text(message: &wa::Message) -> Option<String> {
 }
 
 fn caption(message: &wa::Message) -> Option<String> {
-    let image = message.image_message.as_option().and_then(|m| m.caption.clone());
-    let video = message.video_message.as_option().and_then(|m| m.caption.clone());
-    let document = message.document_message.as_option().and_then(|m| m.caption.clone());
+    let image = message
+        .image_message
+        .as_option()
+        .and_then(|m| m.caption.clone());
+    let video = message
+        .video_message
+        .as_option()
+        .and_then(|m| m.caption.clone());
+    let document = message
+        .document_message
+        .as_option()
+        .and_then(|m| m.caption.clone());
     image.or(video).or(document)
 }
 

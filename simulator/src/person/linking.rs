@@ -43,8 +43,12 @@ impl Person {
         let attempt = spawn_blocking(move || lock_phone(&phone).answer_link(&typed, &wrapped))
             .await
             .map_err(|_| PairingError::Left)??;
-        let finished =
-            server.answer_companion(companion, &hello, &attempt.wrapped_ephemeral, &attempt.identity)?;
+        let finished = server.answer_companion(
+            companion,
+            &hello,
+            &attempt.wrapped_ephemeral,
+            &attempt.identity,
+        )?;
         let finish = step(finished).await?;
         let secret = lock_phone(&self.inner.phone).finish_link(
             &attempt,

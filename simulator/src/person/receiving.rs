@@ -266,8 +266,14 @@ impl Person {
 
 /// The names of an answer to a message.
 fn reply_to(stanza: &Node, tag: &'static str, id: &str) -> NodeBuilder {
-    let mut reply = NodeBuilder::new(tag).attr("id", id).attr("t", unix_seconds());
-    for (theirs, ours) in [("from", "to"), ("participant", "participant"), ("recipient", "recipient")] {
+    let mut reply = NodeBuilder::new(tag)
+        .attr("id", id)
+        .attr("t", unix_seconds());
+    for (theirs, ours) in [
+        ("from", "to"),
+        ("participant", "participant"),
+        ("recipient", "recipient"),
+    ] {
         if let Some(value) = stanza.attrs.get(theirs) {
             reply = reply.attr(ours, value.clone());
         }

@@ -66,7 +66,8 @@ impl Person {
             chat: to.clone(),
             author: self.author_for(&to),
         };
-        let composed = lock_phone(&self.inner.phone).compose(&letterhead, content, &self.inner.media)?;
+        let composed =
+            lock_phone(&self.inner.phone).compose(&letterhead, content, &self.inner.media)?;
         let sent = Arc::new(Sent {
             device_sent: composed.device_sent(&to),
             to,
@@ -105,7 +106,9 @@ impl Person {
             Chat::Group(user) => (Some(to.clone()), directory.group(&user)?.members.clone()),
             Chat::Server => return None,
         };
-        let devices = accounts.into_iter().flat_map(|account| directory.devices_of(account));
+        let devices = accounts
+            .into_iter()
+            .flat_map(|account| directory.devices_of(account));
         Some(Audience {
             group,
             devices: devices.filter(|device| *device != own).collect(),
@@ -206,7 +209,10 @@ impl Person {
                 envelope(id, &sent, &device)
             }
         };
-        let stanza = stanza.attr("device_fanout", "false").children([enc]).build();
+        let stanza = stanza
+            .attr("device_fanout", "false")
+            .children([enc])
+            .build();
         self.hand_over(&stanza)
     }
 
@@ -246,10 +252,10 @@ impl Person {
 
     /// Gives a stanza to the server and reads its acknowledgement.
     pub(super) fn hand_over(&self, stanza: &Node) -> Result<(), SendError> {
-        let reply =
-            self.inner
-                .server
-                .receive(self.phone_address(), self.inner.connection, stanza);
+        let reply = self
+            .inner
+            .server
+            .receive(self.phone_address(), self.inner.connection, stanza);
         let refusal = reply.stanzas.iter().find_map(|ack| attr(ack, "error"));
         match refusal {
             Some(code) => Err(SendError::Refused(code.into_owned())),
@@ -259,7 +265,11 @@ impl Person {
 
     fn remember(&self, id: &str, sent: &Arc<Sent>) {
         let mut memory = lock(&self.inner.memory);
-        if memory.sent.insert(id.to_owned(), Arc::clone(sent)).is_none() {
+        if memory
+            .sent
+            .insert(id.to_owned(), Arc::clone(sent))
+            .is_none()
+        {
             memory.sent_order.push_back(id.to_owned());
         }
         if memory.sent_order.len() > REMEMBERED
@@ -291,7 +301,10 @@ fn envelope(id: &str, sent: &Sent, to: &Jid) -> NodeBuilder {
 }
 
 fn participant(peer: &Jid, enc: Node) -> Node {
-    NodeBuilder::new("to").attr("jid", peer).children([enc]).build()
+    NodeBuilder::new("to")
+        .attr("jid", peer)
+        .children([enc])
+        .build()
 }
 
 fn plain_enc(sealed: &Sealed) -> Node {

@@ -2,8 +2,8 @@
 
 use std::sync::Arc;
 
-use wacore_binary::builder::NodeBuilder;
 use wacore_binary::Server as Namespace;
+use wacore_binary::builder::NodeBuilder;
 
 use super::Server;
 use super::directory::{AccountIndex, Device, DeviceAddress, Directory, Keys, PHONE, lock_phone};
@@ -22,13 +22,20 @@ impl Server {
             device: number,
         };
         let mut directory = self.directory();
-        directory.account_mut(account).devices.insert(number, device);
+        directory
+            .account_mut(account)
+            .devices
+            .insert(number, device);
         self.tell_about(&directory, address, "add");
     }
 
     /// Removes a linked device: its keys and mail are gone, its connection ends. Says whether it
     /// was there.
-    pub(crate) fn remove_companion(&self, address: DeviceAddress, goodbye: Option<StreamError>) -> bool {
+    pub(crate) fn remove_companion(
+        &self,
+        address: DeviceAddress,
+        goodbye: Option<StreamError>,
+    ) -> bool {
         if address.device == PHONE {
             return false;
         }
@@ -93,9 +100,6 @@ impl Server {
                 chat: Chat::Account(subject.account),
                 stanza: Arc::new(stanza),
             });
-            if change == "add" {
-                self.lint.tell(reader, [subject]);
-            }
         }
     }
 

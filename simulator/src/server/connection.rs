@@ -4,6 +4,7 @@
 //! the writing half sends queued answers first and then what the device's mailbox releases. A
 //! client that stops reading therefore stalls its own mail only.
 
+use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -32,6 +33,9 @@ const HANDSHAKE_PATIENCE: Duration = Duration::from_secs(20);
 /// Some clients miss a stanza that follows the handshake within a few milliseconds.
 const BREATH: Duration = Duration::from_millis(10);
 
+/// How long a client may take to close its side after the server said goodbye.
+const LINGER: Duration = Duration::from_secs(2);
+
 /// What a fault sends where a stanza should be: no node starts like this.
 const GARBAGE: &[u8] = &[0, 0xF8, 0x03, 0xFF, 0xFF];
 
@@ -59,6 +63,13 @@ pub(crate) async fn serve(server: Arc<Server>, stream: TcpStream) {
     }
 }
 
+/// How the server ended a connection.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Ending {
+    SaidGoodbye,
+    Cut,
+}
+
 /// Who is on the line.
 enum Role {
     /// A client that wants to be linked.
@@ -76,11 +87,12 @@ struct Presence<'a> {
 
 impl Drop for Presence<'_> {
     fn drop(&mut self) {
-        self.server.lines.close(self.id);
         super::lock(&self.server.pairing).leave(self.id);
         if let Some(mailbox) = &self.mailbox {
             mailbox.detach(self.id);
         }
+        // Last, since it wakes those who wait for the device to be gone.
+        self.server.lines.close(self.id);
     }
 }
 
@@ -118,11 +130,19 @@ async fn run(server: &Server, id: ConnectionId, stream: TcpStream) -> Result<(),
     let mailbox = presence.mailbox.clone();
     let reading = read(server, id, &role, StanzaReader::new(frames, open), orders);
     let writing = write(server, id, mailbox, StanzaWriter::new(sink, seal), queue);
+    let mut reading = pin!(reading);
     // Whichever half ends first ends the connection; the other half has nobody to talk to.
-    tokio::select! {
-        ended = reading => ended,
-        ended = writing => ended,
+    let ending = tokio::select! {
+        ended = &mut reading => return ended,
+        ended = writing => ended?,
+    };
+    drop(presence);
+    if ending == Ending::SaidGoodbye {
+        // A socket closed with unread bytes resets the connection, and the client may never see
+        // the last stanza. How the client leaves no longer matters.
+        timeout(LINGER, reading).await.ok();
     }
+    Ok(())
 }
 
 async fn shake_hands(
@@ -167,9 +187,12 @@ fn greet(
     }
     let username = payload.username.ok_or(ConnectionError::NoPurpose)?;
     let device = payload.device.and_then(|device| u16::try_from(device).ok());
-    let Some((address, mailbox)) =
-        log_in(server, &username.to_string(), device.unwrap_or(PHONE), client_static)
-    else {
+    let Some((address, mailbox)) = log_in(
+        server,
+        &username.to_string(),
+        device.unwrap_or(PHONE),
+        client_static,
+    ) else {
         let refusal = Reply {
             stanzas: vec![login_failure(401)],
             hang_up: true,
@@ -225,7 +248,7 @@ async fn read(
         let Some(stanza) = stanzas.next().await? else {
             return Ok(());
         };
-        if faults.deaf {
+        if faults.deaf || orders.is_closed() {
             continue;
         }
         tracing::trace!(connection = id.0, tag = %stanza.tag, "received");
@@ -269,7 +292,7 @@ async fn write(
     mailbox: Option<Arc<Mailbox>>,
     mut stanzas: StanzaWriter,
     mut orders: mpsc::Receiver<Order>,
-) -> Result<(), ConnectionError> {
+) -> Result<Ending, ConnectionError> {
     loop {
         let patience = mailbox.as_ref().and_then(|mail| mail.patience_ends(id));
         // Each branch only waits; nothing is lost with the one that is dropped.
@@ -286,9 +309,9 @@ async fn write(
                         stanzas.flush().await?;
                     }
                     stanzas.close().await;
-                    return Ok(());
+                    return Ok(Ending::SaidGoodbye);
                 }
-                Some(Order::Cut) | None => return Ok(()),
+                Some(Order::Cut) | None => return Ok(Ending::Cut),
             },
             () = mail_or_never(mailbox.as_deref()) => {
                 deliver(server, id, mailbox.as_deref(), &mut stanzas).await?;

@@ -147,8 +147,10 @@ impl Directory {
         mailbox: Arc<Mailbox>,
     ) -> AccountIndex {
         let index = AccountIndex(self.accounts.len());
-        self.by_user.insert((Namespace::Pn, pn.user.to_string()), index);
-        self.by_user.insert((Namespace::Lid, lid.user.to_string()), index);
+        self.by_user
+            .insert((Namespace::Pn, pn.user.to_string()), index);
+        self.by_user
+            .insert((Namespace::Lid, lid.user.to_string()), index);
         let device = Device {
             keys: Keys::Phone(Arc::clone(&phone)),
             registration: None,

@@ -93,7 +93,8 @@ impl FrameReader {
             if head.len() < ROUTING_HEAD {
                 return Ok(());
             }
-            let routing = usize::from(head[4]) << 16 | usize::from(head[5]) << 8 | usize::from(head[6]);
+            let routing =
+                usize::from(head[4]) << 16 | usize::from(head[5]) << 8 | usize::from(head[6]);
             if head.len() < ROUTING_HEAD + routing {
                 return Ok(());
             }

@@ -91,7 +91,9 @@ impl Ledger {
     pub(crate) fn receipts(&self, message_id: &str) -> Vec<SeenReceipt> {
         let books = self.lock();
         let of_message = books.by_id.get(message_id).into_iter().flatten();
-        of_message.map(|&index| books.receipts[index].clone()).collect()
+        of_message
+            .map(|&index| books.receipts[index].clone())
+            .collect()
     }
 
     /// Counts every entry made; changes wake those who wait for one.

@@ -6,15 +6,15 @@ use std::sync::Arc;
 
 use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
-use tokio_util::sync::CancellationToken;
+use tokio_util::sync::{CancellationToken, DropGuard};
 use tokio_util::task::TaskTracker;
 
 use super::{Server, connection};
 
-/// The listening socket and every connection that came through it.
+/// The listening socket and every connection that came through it; dropping it closes both.
 pub(crate) struct Listener {
     address: SocketAddr,
-    stop: CancellationToken,
+    stop: DropGuard,
     connections: TaskTracker,
     accepting: JoinHandle<()>,
 }
@@ -29,15 +29,10 @@ impl Listener {
         let address = socket.local_addr()?;
         let stop = CancellationToken::new();
         let connections = TaskTracker::new();
-        let accepting = tokio::spawn(accept(
-            server,
-            socket,
-            stop.clone(),
-            connections.clone(),
-        ));
+        let accepting = tokio::spawn(accept(server, socket, stop.clone(), connections.clone()));
         Ok(Self {
             address,
-            stop,
+            stop: stop.drop_guard(),
             connections,
             accepting,
         })
@@ -50,7 +45,7 @@ impl Listener {
 
     /// Closes everything and waits for the end of each connection.
     pub(crate) async fn stop(self) {
-        self.stop.cancel();
+        drop(self.stop);
         if let Err(error) = self.accepting.await {
             tracing::error!(%error, "the listener ended badly");
         }

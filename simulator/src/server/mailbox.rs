@@ -86,7 +86,10 @@ pub(crate) struct Entry {
 #[derive(Debug, Clone)]
 pub(crate) enum Outgoing {
     /// A stanza the device has to confirm; `offline` is its place in the backlog.
-    Entry { entry: Entry, offline: Option<usize> },
+    Entry {
+        entry: Entry,
+        offline: Option<usize>,
+    },
     /// Everything that waited has been sent.
     BacklogEnd { count: usize },
 }
@@ -215,7 +218,10 @@ impl Mailbox {
     /// The client asks for `count` more stanzas of its backlog.
     pub(crate) fn request_batch(&self, by: ConnectionId, count: usize) {
         let mut state = self.lock();
-        if let Reader::Draining { by: reader, backlog } = &mut state.reader
+        if let Reader::Draining {
+            by: reader,
+            backlog,
+        } = &mut state.reader
             && *reader == by
         {
             backlog.allowed = backlog.allowed.saturating_add(count);
@@ -228,9 +234,10 @@ impl Mailbox {
     /// When the rest of the backlog is due without a request.
     pub(crate) fn patience_ends(&self, by: ConnectionId) -> Option<Instant> {
         match self.lock().reader {
-            Reader::Draining { by: reader, backlog }
-                if reader == by && backlog.allowed < backlog.total =>
-            {
+            Reader::Draining {
+                by: reader,
+                backlog,
+            } if reader == by && backlog.allowed < backlog.total => {
                 Some(backlog.last_request + BATCH_PATIENCE)
             }
             _ => None,
@@ -349,4 +356,102 @@ fn ib(child: Node) -> Node {
         .attr("from", "s.whatsapp.net")
         .children([child])
         .build()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const FIRST: ConnectionId = ConnectionId(1);
+    const SECOND: ConnectionId = ConnectionId(2);
+
+    fn message(id: usize) -> Entry {
+        Entry {
+            class: Class::Message,
+            id: id.to_string(),
+            chat: Chat::Server,
+            stanza: Arc::new(NodeBuilder::new("message").build()),
+        }
+    }
+
+    fn mailbox_with(messages: usize) -> Mailbox {
+        let mailbox = Mailbox::new();
+        for id in 0..messages {
+            mailbox.post(message(id));
+        }
+        mailbox
+    }
+
+    /// What was taken: ids, and `end` for the end of the backlog.
+    fn taken(mailbox: &Mailbox, by: ConnectionId) -> Vec<String> {
+        let name = |item| match item {
+            Outgoing::Entry { entry, .. } => entry.id,
+            Outgoing::BacklogEnd { .. } => "end".to_owned(),
+        };
+        mailbox.take(by).into_iter().map(name).collect()
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn backlog_comes_in_the_batches_asked_for_and_later_mail_behind_its_end() {
+        let mailbox = mailbox_with(3);
+        mailbox.attach(FIRST);
+        assert_eq!(taken(&mailbox, FIRST), [""; 0]);
+        assert!(
+            mailbox
+                .activate(FIRST)
+                .is_some_and(|node| { node.get_optional_child("offline_preview").is_some() })
+        );
+        mailbox.post(message(3));
+        assert_eq!(taken(&mailbox, FIRST), [""; 0]);
+        mailbox.request_batch(FIRST, 2);
+        assert_eq!(taken(&mailbox, FIRST), ["0", "1"]);
+        mailbox.request_batch(FIRST, 200);
+        assert_eq!(taken(&mailbox, FIRST), ["2", "end"]);
+        assert_eq!(taken(&mailbox, FIRST), ["3"]);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn rest_of_the_backlog_comes_unasked_after_a_while() {
+        let mailbox = mailbox_with(2);
+        mailbox.attach(FIRST);
+        mailbox.activate(FIRST);
+        mailbox.request_batch(FIRST, 1);
+        assert_eq!(taken(&mailbox, FIRST), ["0"]);
+        assert_eq!(taken(&mailbox, FIRST), [""; 0]);
+        let due = mailbox.patience_ends(FIRST).expect("one message waits");
+        tokio::time::sleep_until(due).await;
+        assert_eq!(taken(&mailbox, FIRST), ["1", "end"]);
+    }
+
+    #[tokio::test]
+    async fn unconfirmed_mail_is_sent_again_and_confirmed_mail_is_not() {
+        let mailbox = mailbox_with(3);
+        mailbox.attach(FIRST);
+        mailbox.activate(FIRST);
+        mailbox.request_batch(FIRST, 3);
+        assert_eq!(taken(&mailbox, FIRST), ["0", "1", "2", "end"]);
+        let confirm = |id| mailbox.confirm(Class::Message, id, &Chat::Server);
+        assert_eq!(confirm("1"), Confirmed::Settled);
+        assert_eq!(confirm("1"), Confirmed::Again);
+        assert_eq!(confirm("7"), Confirmed::Unknown);
+
+        assert_eq!(mailbox.attach(SECOND), Some(FIRST));
+        mailbox.activate(SECOND);
+        mailbox.request_batch(SECOND, 3);
+        assert_eq!(taken(&mailbox, FIRST), [""; 0]);
+        assert_eq!(taken(&mailbox, SECOND), ["0", "2", "end"]);
+        mailbox.detach(FIRST);
+        assert_eq!(mailbox.reader(), Some(SECOND));
+        mailbox.detach(SECOND);
+        assert_eq!(mailbox.reader(), None);
+    }
+
+    #[tokio::test]
+    async fn mail_that_was_not_sent_cannot_be_confirmed() {
+        let mailbox = mailbox_with(1);
+        mailbox.attach(FIRST);
+        let early = mailbox.confirm(Class::Message, "0", &Chat::Server);
+        assert_eq!(early, Confirmed::Unknown);
+        assert_eq!(mailbox.len(), 1);
+    }
 }

@@ -54,7 +54,8 @@ impl Server {
                 || stanza.attrs.contains_key("participant"),
             to,
         };
-        if matches!(&passage.chat, Chat::Group(group) if !is_member(&directory, group, from.account)) {
+        if matches!(&passage.chat, Chat::Group(group) if !is_member(&directory, group, from.account))
+        {
             return refuse(403);
         }
         let deliveries = deliveries(&directory, &passage);
@@ -85,7 +86,9 @@ impl Server {
         let Some(device) = directory.device(to) else {
             return;
         };
-        let Passage { stanza, id, from, .. } = passage;
+        let Passage {
+            stanza, id, from, ..
+        } = passage;
         let sender = directory.account(from.account);
         let mut copy = address(directory, passage, to)
             .attr("id", *id)
@@ -99,7 +102,11 @@ impl Server {
         let opens_session = |enc: &Node| attr(enc, "type").is_some_and(|kind| kind == "pkmsg");
         let mut children = Vec::new();
         let passed = stanza.children().unwrap_or_default().iter();
-        children.extend(passed.filter(|child| PASSED_ON.contains(&child.tag.as_ref())).cloned());
+        children.extend(
+            passed
+                .filter(|child| PASSED_ON.contains(&child.tag.as_ref()))
+                .cloned(),
+        );
         let proof = stanza.get_optional_child("device-identity");
         let proof = proof.filter(|_| ciphertexts.iter().any(opens_session));
         children.extend(ciphertexts);
@@ -121,7 +128,9 @@ impl Server {
         passage: &Passage<'_>,
         deliveries: &HashMap<DeviceAddress, Vec<Node>>,
     ) {
-        let Passage { id, from, stanza, .. } = passage;
+        let Passage {
+            id, from, stanza, ..
+        } = passage;
         let mut opens_session = false;
         for (to, ciphertexts) in deliveries {
             for enc in ciphertexts {
@@ -136,11 +145,13 @@ impl Server {
         if let (Chat::Group(group), Some(enc)) = (&passage.chat, stanza.get_optional_child("enc"))
             && attr(enc, "type").is_some_and(|kind| kind == "skmsg")
         {
-            self.lint.sender_key(*from, group, id, bytes(enc).unwrap_or_default());
+            self.lint
+                .sender_key(*from, group, id, bytes(enc).unwrap_or_default());
         }
         if opens_session && stanza.get_optional_child("device-identity").is_none() {
             let message_id = (*id).to_owned();
-            self.lint.note(Violation::PreKeyWithoutIdentity { message_id });
+            self.lint
+                .note(Violation::PreKeyWithoutIdentity { message_id });
         }
         if passage.peer || passage.resend {
             return;
@@ -165,11 +176,16 @@ fn is_member(directory: &Directory, group: &str, account: AccountIndex) -> bool 
 
 /// Which devices get which ciphertexts. A device that was unlinked meanwhile gets nothing.
 fn deliveries(directory: &Directory, passage: &Passage<'_>) -> HashMap<DeviceAddress, Vec<Node>> {
-    let Passage { stanza, from, to, .. } = passage;
+    let Passage {
+        stanza, from, to, ..
+    } = passage;
     let shared: Vec<Node> = stanza.get_children_by_tag("enc").cloned().collect();
     let mut own: HashMap<DeviceAddress, Vec<Node>> = HashMap::new();
     let participants = stanza.get_optional_child("participants");
-    for participant in participants.into_iter().flat_map(|list| list.get_children_by_tag("to")) {
+    for participant in participants
+        .into_iter()
+        .flat_map(|list| list.get_children_by_tag("to"))
+    {
         let device = jid(participant, "jid").and_then(|jid| directory.find_device(&jid));
         if let Some(device) = device.filter(|device| device != from) {
             let ciphertexts = participant.get_children_by_tag("enc").cloned();
@@ -183,7 +199,9 @@ fn deliveries(directory: &Directory, passage: &Passage<'_>) -> HashMap<DeviceAdd
                 own.extend(device.map(|device| (device, shared)));
             } else if let Some(group) = directory.group(group) {
                 for device in devices_of_members(directory, group).filter(|device| device != from) {
-                    own.entry(device).or_default().extend(shared.iter().cloned());
+                    own.entry(device)
+                        .or_default()
+                        .extend(shared.iter().cloned());
                 }
             }
         }
@@ -238,7 +256,10 @@ fn address(directory: &Directory, passage: &Passage<'_>, to: DeviceAddress) -> N
     }
     let recipient = jid(stanza, "recipient").unwrap_or_else(|| passage.to.to_non_ad());
     let copy = copy.attr("recipient", &recipient);
-    match directory.find(&recipient).map(|peer| directory.account(peer)) {
+    match directory
+        .find(&recipient)
+        .map(|peer| directory.account(peer))
+    {
         Some(peer) if namespace.is_pn_family() => copy.attr("peer_recipient_lid", &peer.lid),
         Some(peer) => copy.attr("peer_recipient_pn", &peer.pn),
         None => copy,

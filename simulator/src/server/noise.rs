@@ -193,7 +193,10 @@ fn answer_ik(
     noise.authenticate(identity.static_key.public_key.public_key_bytes());
     noise.authenticate(client_ephemeral);
     noise.mix_shared_secret(own_static, client_ephemeral)?;
-    let client_static = key32(Some(noise.decrypt(sealed_static)?), "the client's static key")?;
+    let client_static = key32(
+        Some(noise.decrypt(sealed_static)?),
+        "the client's static key",
+    )?;
     noise.mix_shared_secret(own_static, &client_static)?;
     let payload = decode_payload(&noise.decrypt(sealed_payload)?)?;
 
@@ -221,7 +224,10 @@ fn answer_xx(
     noise.authenticate(ephemeral.public_key.public_key_bytes());
     noise.mix_shared_secret(ephemeral.private_key.serialize(), client_ephemeral)?;
     let sealed_static = noise.encrypt(identity.static_key.public_key.public_key_bytes())?;
-    noise.mix_shared_secret(identity.static_key.private_key.serialize(), client_ephemeral)?;
+    noise.mix_shared_secret(
+        identity.static_key.private_key.serialize(),
+        client_ephemeral,
+    )?;
     let sealed_chain = noise.encrypt(&identity.chain)?;
     Ok(Answer::Await {
         reply: server_hello(&ephemeral, Some(sealed_static), sealed_chain),
@@ -250,8 +256,10 @@ impl AwaitFinish {
         let sealed_payload = finish
             .payload
             .ok_or(HandshakeError::Missing("clientFinish.payload"))?;
-        let client_static =
-            key32(Some(noise.decrypt(&sealed_static)?), "the client's static key")?;
+        let client_static = key32(
+            Some(noise.decrypt(&sealed_static)?),
+            "the client's static key",
+        )?;
         noise.mix_shared_secret(ephemeral.private_key.serialize(), &client_static)?;
         let payload = decode_payload(&noise.decrypt(&sealed_payload)?)?;
         establish(noise, client_static, payload)

@@ -27,7 +27,9 @@ use super::directory::{
 };
 use super::lines::{Order, StreamError};
 use super::mailbox::{ConnectionId, Mailbox};
-use super::stanza::{SERVER, attr, bytes, child_array, child_bytes, jid, leaf, result, unix_seconds};
+use super::stanza::{
+    SERVER, attr, bytes, child_array, child_bytes, jid, leaf, result, unix_seconds,
+};
 use super::{Reply, Server, lock};
 use crate::people::{PeopleError, QrCode, SignedKey, Vouched};
 
@@ -242,7 +244,10 @@ impl Server {
         let answer = NodeBuilder::new("link_code_companion_reg")
             .attr("stage", "primary_hello")
             .children([
-                leaf("link_code_pairing_wrapped_primary_ephemeral_pub", wrapped_ephemeral),
+                leaf(
+                    "link_code_pairing_wrapped_primary_ephemeral_pub",
+                    wrapped_ephemeral,
+                ),
                 leaf("primary_identity_pub", phone_identity),
                 leaf("link_code_pairing_ref", hello.reference.clone()),
             ])
@@ -386,7 +391,9 @@ fn md_iq(id: ConnectionId, what: &str, child: Node) -> Node {
 fn published_keys(data: &DevicePairingRegistrationData) -> Option<PublishedKeys> {
     let number = |bytes: &Option<Vec<u8>>| {
         let bytes = bytes.as_deref()?;
-        let value = bytes.iter().fold(0, |sum, byte| sum << 8 | u32::from(*byte));
+        let value = bytes
+            .iter()
+            .fold(0, |sum, byte| sum << 8 | u32::from(*byte));
         (bytes.len() <= 4).then_some(value)
     };
     Some(PublishedKeys {

@@ -96,7 +96,13 @@ fn message_ids(receipt: &Node) -> Vec<String> {
 }
 
 /// Puts a copy of a receipt into a device's mailbox, under the name that device knows the reader by.
-fn post(directory: &Directory, from: DeviceAddress, chat: &Chat, to: DeviceAddress, receipt: &Node) {
+fn post(
+    directory: &Directory,
+    from: DeviceAddress,
+    chat: &Chat,
+    to: DeviceAddress,
+    receipt: &Node,
+) {
     let Some(device) = directory.device(to) else {
         return;
     };
@@ -122,7 +128,11 @@ fn post(directory: &Directory, from: DeviceAddress, chat: &Chat, to: DeviceAddre
             (reader, Chat::Account(from.account))
         }
     };
-    tracing::trace!(to_phone = to.device == PHONE, from_device = reader.device, "receipt forwarded");
+    tracing::trace!(
+        to_phone = to.device == PHONE,
+        from_device = reader.device,
+        "receipt forwarded"
+    );
     for key in ["type", "recipient"] {
         if let Some(value) = receipt.attrs.get(key) {
             copy = copy.attr(key, value.clone());

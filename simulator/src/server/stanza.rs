@@ -46,7 +46,11 @@ pub(crate) fn child_array<const N: usize>(node: &Node, tag: &str) -> Option<[u8;
 /// The content of a child as a big-endian number of at most four bytes.
 pub(crate) fn child_uint(node: &Node, tag: &str) -> Option<u32> {
     let bytes = child_bytes(node, tag)?;
-    (bytes.len() <= 4).then(|| bytes.iter().fold(0, |sum, byte| sum << 8 | u32::from(*byte)))
+    (bytes.len() <= 4).then(|| {
+        bytes
+            .iter()
+            .fold(0, |sum, byte| sum << 8 | u32::from(*byte))
+    })
 }
 
 /// A node with nothing but binary content.

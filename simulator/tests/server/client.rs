@@ -57,7 +57,10 @@ impl TransportFactory for Plain {
             }
             while let Some(Ok(message)) = source.next().await {
                 if let Message::Binary(data) = message
-                    && events.send(TransportEvent::DataReceived(data)).await.is_err()
+                    && events
+                        .send(TransportEvent::DataReceived(data))
+                        .await
+                        .is_err()
                 {
                     return;
                 }
@@ -85,6 +88,7 @@ pub struct Stock {
     handle: BotHandle,
     events: mpsc::UnboundedReceiver<Arc<Event>>,
     seen: Vec<Arc<Event>>,
+    inbox: Vec<InboundMessage>,
     pub backend: Arc<InMemoryBackend>,
 }
 
@@ -128,6 +132,7 @@ impl Stock {
             handle: bot.spawn(),
             events,
             seen: Vec::new(),
+            inbox: Vec::new(),
             backend,
         }
     }
@@ -137,23 +142,28 @@ impl Stock {
     }
 
     /// Waits for an event that was not returned before; skipped ones are kept for later calls.
-    pub async fn wait<T>(&mut self, mut wanted: impl FnMut(&Event) -> Option<T>) -> T {
+    pub async fn wait<T>(&mut self, wanted: impl Fn(&Event) -> Option<T>) -> T {
         if let Some(index) = self.seen.iter().position(|event| wanted(event).is_some()) {
             let event = self.seen.remove(index);
             return wanted(&event).expect("it matched just now");
         }
-        let search = async {
-            loop {
-                let event = self.events.recv().await.expect("the client runs");
-                if let Some(found) = wanted(&event) {
-                    return found;
-                }
-                self.seen.push(event);
+        loop {
+            self.next().await;
+            let found = self.seen.last().and_then(|event| wanted(event));
+            if let Some(found) = found {
+                self.seen.pop();
+                return found;
             }
-        };
-        tokio::time::timeout(PATIENCE, search)
-            .await
-            .expect("the event comes in time")
+        }
+    }
+
+    async fn next(&mut self) {
+        let event = tokio::time::timeout(PATIENCE, self.events.recv()).await;
+        let event = event.expect("the event comes in time");
+        match &*event.expect("the client runs") {
+            Event::Messages(batch) => self.inbox.extend(batch.messages.iter().cloned()),
+            other => self.seen.push(Arc::new(other.clone())),
+        }
     }
 
     pub async fn qr(&mut self) -> String {
@@ -177,31 +187,36 @@ impl Stock {
             .await;
     }
 
-    /// Waits for the message with this id.
-    pub async fn message(&mut self, id: &str) -> InboundMessage {
-        self.wait(|event| match event {
-            Event::Messages(batch) => {
-                batch.messages.iter().find(|message| message.info.id == id).cloned()
-            }
-            _ => None,
-        })
-        .await
+    pub async fn replaced(&mut self) {
+        self.wait(|event| matches!(event, Event::StreamReplaced(_)).then_some(()))
+            .await;
     }
 
-    /// The texts of all messages with `id` seen so far, in order.
-    pub fn texts_seen(&mut self, id: &str) -> Vec<String> {
-        while let Ok(event) = self.events.try_recv() {
-            self.seen.push(event);
+    pub async fn logged_out(&mut self) {
+        self.wait(|event| matches!(event, Event::LoggedOut(_)).then_some(()))
+            .await;
+    }
+
+    /// Waits for the message with this id.
+    pub async fn message(&mut self, id: &str) -> InboundMessage {
+        loop {
+            if let Some(message) = self.inbox.iter().find(|message| message.info.id == id) {
+                return message.clone();
+            }
+            self.next().await;
         }
-        let batches = self.seen.iter().filter_map(|event| match &**event {
-            Event::Messages(batch) => Some(&batch.messages),
-            _ => None,
-        });
-        batches
-            .flat_map(|messages| messages.iter())
-            .filter(|message| message.info.id == id)
-            .map(text)
-            .collect()
+    }
+
+    /// The ids of the messages from a person that were waited past so far.
+    pub fn inbox_of(&self, person: &simulator::Person) -> Vec<String> {
+        let user = person.jid().user;
+        let lid = person.lid().user;
+        let sender = |message: &&InboundMessage| {
+            let sender = &message.info.source.sender;
+            sender.user == user || sender.user == lid
+        };
+        let theirs = self.inbox.iter().filter(sender);
+        theirs.map(|message| message.info.id.to_string()).collect()
     }
 
     pub async fn send_text(&self, to: &Jid, text: &str) -> String {
@@ -228,4 +243,14 @@ impl Stock {
 
 pub fn text(message: &InboundMessage) -> String {
     message.message.conversation.clone().unwrap_or_default()
+}
+
+/// Stores a device as a client would that was linked before.
+pub async fn save(backend: &InMemoryBackend, device: &wacore::store::Device) {
+    use wacore::store::traits::DeviceStore as _;
+    backend.create().await.expect("the in-memory store works");
+    backend
+        .save(device)
+        .await
+        .expect("the in-memory store works");
 }

@@ -28,7 +28,10 @@ impl Server {
         let collections: Vec<Node> = asked
             .map(|collection| {
                 let name = attr(collection, "name").unwrap_or_default().into_owned();
-                let patches = state.collections.entry((from.account, name.clone())).or_default();
+                let patches = state
+                    .collections
+                    .entry((from.account, name.clone()))
+                    .or_default();
                 exchange(collection, &name, patches)
             })
             .collect();
@@ -53,7 +56,12 @@ fn exchange(asked: &Node, name: &str, patches: &mut Vec<Vec<u8>>) -> Node {
         // The device has to apply what it missed before it may push.
         let conflict = NodeBuilder::new("error").attr("code", 409_u16);
         let conflict = conflict.attr("text", "conflict").build();
-        return with_patches(answer.attr("type", "error"), patches.len(), newer, Some(conflict));
+        return with_patches(
+            answer.attr("type", "error"),
+            patches.len(),
+            newer,
+            Some(conflict),
+        );
     }
     with_patches(answer, patches.len(), newer, None)
 }

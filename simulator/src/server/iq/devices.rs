@@ -61,6 +61,8 @@ impl Server {
                 self.lint.tell(from, directory.devices_of(account));
                 Some(devices(directory, account))
             }
+            // Asked by its LID, the person's LID is no news; some clients take it for a mistake.
+            "lid" if named.is_lid() => None,
             "lid" => {
                 let lid = &directory.account(account).lid;
                 Some(NodeBuilder::new("lid").attr("val", lid).build())
@@ -94,5 +96,7 @@ fn devices(directory: &Directory, account: AccountIndex) -> Node {
         .attr("ts", signed.timestamp_s)
         .bytes(signed.signed)
         .build();
-    NodeBuilder::new("devices").children([list, key_indexes]).build()
+    NodeBuilder::new("devices")
+        .children([list, key_indexes])
+        .build()
 }

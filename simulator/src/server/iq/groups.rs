@@ -39,8 +39,13 @@ impl Server {
     fn answer_participating(&self, from: DeviceAddress, iq: &Node) -> Node {
         let directory = self.directory();
         let groups = directory.groups_of(from.account);
-        let groups = groups.into_iter().map(|group| group_node(&directory, group));
-        result(iq, vec![NodeBuilder::new("groups").children(groups).build()])
+        let groups = groups
+            .into_iter()
+            .map(|group| group_node(&directory, group));
+        result(
+            iq,
+            vec![NodeBuilder::new("groups").children(groups).build()],
+        )
     }
 
     fn accept_group(&self, from: DeviceAddress, iq: &Node) -> Node {
@@ -71,11 +76,17 @@ impl Server {
         let jid = group.jid.clone();
         let mut directory = self.directory();
         let node = group_node(&directory, &group);
-        let create = NodeBuilder::new("create").attr("type", "new").children([node]).build();
+        let create = NodeBuilder::new("create")
+            .attr("type", "new")
+            .children([node])
+            .build();
         let author = directory.account(creator).jid(addressing).clone();
         for member in group.members.iter().filter(|member| **member != creator) {
             for address in directory.devices_of(*member).collect::<Vec<_>>() {
-                let Some(device) = directory.device(address).filter(|device| device.registration.is_some()) else {
+                let Some(device) = directory
+                    .device(address)
+                    .filter(|device| device.registration.is_some())
+                else {
                     continue;
                 };
                 let id = u32::from_le_bytes(crate::people::random_bytes()).to_string();

@@ -59,7 +59,9 @@ impl Server {
             return error(iq, 400, "bad-request");
         };
         let list = iq.get_optional_child("list");
-        let keys = list.into_iter().flat_map(|list| list.get_children_by_tag("key"));
+        let keys = list
+            .into_iter()
+            .flat_map(|list| list.get_children_by_tag("key"));
         let one_time: Vec<OneTimeKey> = keys.filter_map(read_one_time_key).collect();
         let stored = self.with_keys(from, |keys| {
             keys.registration_id = registration_id;
@@ -91,14 +93,17 @@ impl Server {
     /// One bundle for each device asked for; each uses up a one-time key.
     pub(super) fn answer_key_fetch(&self, iq: &Node) -> Node {
         let asked = iq.get_optional_child("key");
-        let users = asked.into_iter().flat_map(|key| key.get_children_by_tag("user"));
+        let users = asked
+            .into_iter()
+            .flat_map(|key| key.get_children_by_tag("user"));
         let bundles = users.filter_map(|user| jid(user, "jid")).map(|jid| {
             let user = NodeBuilder::new("user").attr("jid", &jid);
             match self.take_bundle(&jid) {
                 Some((bundle, identity)) => user.children(bundle_nodes(&bundle, identity)).build(),
                 None => {
                     let missing = NodeBuilder::new("error").attr("code", 404_u16);
-                    user.children([missing.attr("text", "item-not-found").build()]).build()
+                    user.children([missing.attr("text", "item-not-found").build()])
+                        .build()
                 }
             }
         });
@@ -118,7 +123,11 @@ impl Server {
         Some((bundle, identity))
     }
 
-    fn with_keys<T>(&self, from: DeviceAddress, act: impl FnOnce(&mut PublishedKeys) -> T) -> Option<T> {
+    fn with_keys<T>(
+        &self,
+        from: DeviceAddress,
+        act: impl FnOnce(&mut PublishedKeys) -> T,
+    ) -> Option<T> {
         match &mut self.directory().device_mut(from)?.keys {
             Keys::Published(keys) => Some(act(keys)),
             Keys::Phone(_) => None,

@@ -1,0 +1,128 @@
+//! What is wrong is named, with the fix, and nothing is half done.
+
+use std::process::Output;
+
+use crate::theatre::{PATIENCE, Theatre, binary};
+
+async fn run(settings: &[(&str, &str)], arguments: &[&str]) -> Output {
+    let dir = tempfile::tempdir().expect("temporary directory");
+    tokio::process::Command::new(binary())
+        .args(arguments)
+        .current_dir(dir.path())
+        .env_clear()
+        .envs(settings.iter().copied())
+        .output()
+        .await
+        .expect("runs")
+}
+
+fn error(output: &Output) -> String {
+    String::from_utf8_lossy(&output.stderr).into_owned()
+}
+
+#[tokio::test]
+async fn a_wrong_setting_names_itself_its_value_and_the_fix_and_exits_78() {
+    let cases: &[(&str, &str, &str)] = &[
+        ("WHATSAPP_LEASE_TTL_MS", "soon", "whole number of milliseconds"),
+        ("WHATSAPP_LEASE_TTL_MS", "10", "between 1000 and 300000"),
+        ("WHATSAPP_HEARTBEAT_MS", "50000", "at most a third of the TTL"),
+        ("WHATSAPP_ACCOUNT_ID", "../etc", "1 to 64 of a-z"),
+        ("WHATSAPP_AUTH_MODE", "remote", "not there yet"),
+        ("WHATSAPP_AUTH_MODE", "convex", "not there yet"),
+        ("AGENT_ROLE", "agent", "agent queue"),
+        ("WHATSAPP_GROUPS", "some", "mention"),
+        ("WHATSAPP_ALLOW", "bob", "neither a phone number nor an address"),
+        ("WHATSAPP_WS_URL", "http://example.org", "WHATSAPP_WS_URL"),
+        ("WHATSAPP_WS_URL", "ws://example.org/ws", "loopback"),
+        ("WHATSAPP_WS_URL", "wss://web.whatsapp.com/ws/chat", "simulator"),
+        ("WHATSAPP_PHONE", "call me", "country code"),
+        ("WHATSAPP_CLIENT_VERSION", "latest", "three numbers"),
+        ("STORE_URL", "postgres://localhost/x", "postgres"),
+    ];
+    for (name, value, fix) in cases {
+        let command: &[&str] = if *name == "STORE_URL" { &["lease", "list"] } else { &["config", "check"] };
+        let simulated = ("WHATSAPP_WS_URL", "ws://127.0.0.1:1/ws");
+        let output = run(&[simulated, (name, value)], command).await;
+        let text = error(&output);
+        assert_eq!(output.status.code(), Some(78), "{name}={value}: {text}");
+        assert!(text.contains(name) && text.contains(fix), "{name}={value}: {text}");
+    }
+}
+
+#[tokio::test]
+async fn the_settings_are_printed_with_their_origin_and_without_secrets() {
+    let settings = [
+        ("WHATSAPP_WS_URL", "ws://127.0.0.1:1/ws"),
+        ("WHATSAPP_AUTH_KEY", "s3cret"),
+        ("WHATSAPP_LEASE_TLL_MS", "1"),
+    ];
+    let output = run(&settings, &["config", "print", "--output", "json"]).await;
+    let text = String::from_utf8(output.stdout).expect("text");
+    assert!(!text.contains("s3cret"), "{text}");
+    let rows: Vec<serde_json::Value> = serde_json::from_str(&text).expect("JSON");
+    let url = rows.iter().find(|row| row["setting"] == "WHATSAPP_WS_URL").expect("listed");
+    assert_eq!(url["origin"], "environment");
+    let output = run(&settings[..1], &["config", "check"]).await;
+    assert_eq!(output.status.code(), Some(0), "{}", error(&output));
+    let output = run(&[settings[0], settings[2]], &["config", "check"]).await;
+    let text = String::from_utf8(output.stdout).expect("text");
+    assert!(text.contains("WHATSAPP_LEASE_TLL_MS"), "{text}");
+}
+
+#[tokio::test]
+async fn a_damaged_auth_file_is_named_kept_and_never_replaced_by_new_credentials() {
+    let theatre = Theatre::open().await;
+    let mut worker = theatre.linked_worker("one").await;
+    assert_eq!(worker.terminate().await.expect("ours"), Some(0));
+    let file = theatre.stage.auth_dir().join("default").join("auth.db");
+    let mut bytes = std::fs::read(&file).expect("the file is where the docs say");
+    let middle = bytes.len() / 2;
+    for byte in &mut bytes[middle..middle + 4096] {
+        *byte ^= 0x5a;
+    }
+    std::fs::write(&file, &bytes).expect("writes");
+    let worker = theatre.stage.start("one").expect("starts");
+    let told = worker
+        .wait_for("whatsapp.session.error", PATIENCE, |_| true)
+        .await
+        .expect("it says so");
+    let message = told["message"].as_str().expect("text");
+    assert!(message.contains("auth"), "{message}");
+    assert_eq!(worker.count("whatsapp.qr.available"), 0);
+    assert_eq!(worker.count("whatsapp.connection.established"), 0);
+}
+
+#[tokio::test]
+async fn the_auth_state_of_another_store_is_refused() {
+    let mut theatre = Theatre::open().await;
+    let mut worker = theatre.linked_worker("one").await;
+    assert_eq!(worker.terminate().await.expect("ours"), Some(0));
+    let other = format!("sqlite:{}", theatre.stage.dir.join("other.db").display());
+    theatre.stage.settings.insert("STORE_URL".to_owned(), other);
+    let worker = theatre.stage.start("two").expect("starts");
+    let told = worker
+        .wait_for("whatsapp.session.error", PATIENCE, |_| true)
+        .await
+        .expect("it says so");
+    let message = told["message"].as_str().expect("text");
+    assert!(message.contains("belongs to store"), "{message}");
+    assert_eq!(worker.count("whatsapp.qr.available"), 0);
+}
+
+#[tokio::test]
+async fn a_lost_key_is_named_and_no_new_one_is_made() {
+    let theatre = Theatre::open().await;
+    let mut worker = theatre.linked_worker("one").await;
+    assert_eq!(worker.terminate().await.expect("ours"), Some(0));
+    let key = theatre.stage.auth_dir().join("auth.key");
+    std::fs::remove_file(&key).expect("removes");
+    let output = theatre
+        .stage
+        .command("one", &["run"])
+        .output()
+        .await
+        .expect("runs");
+    assert_eq!(output.status.code(), Some(77), "{}", error(&output));
+    assert!(error(&output).contains("auth.key"), "{}", error(&output));
+    assert!(!key.exists());
+}

@@ -1,0 +1,109 @@
+//! Two worker processes on one machine: one active, one standby.
+
+use std::time::Duration;
+
+use crate::theatre::{PATIENCE, Theatre};
+
+const SHORT: &[(&str, &str)] = &[("WHATSAPP_LEASE_TTL_MS", "60000")];
+
+#[tokio::test]
+async fn a_standby_takes_over_from_a_worker_that_is_told_to_stop() {
+    let theatre = Theatre::with_settings(SHORT).await;
+    theatre.check_receipts().await;
+    let mut first = theatre.linked_worker("one").await;
+    let second = theatre.stage.start("two").expect("starts");
+    let contended = second
+        .wait_for("whatsapp.lease.acquire.contended", PATIENCE, |_| true)
+        .await
+        .expect("contends");
+    assert!(contended["currentOwnerId"].as_str().expect("an owner").starts_with("one#"));
+    let mut ids = vec![theatre.text("before")];
+    theatre.jobs_of(&ids).await;
+
+    assert_eq!(first.terminate().await.expect("ours"), Some(0));
+    assert_eq!(first.count("whatsapp.lease.released"), 1);
+    theatre.connected(&second, 1).await;
+    ids.push(theatre.text("after"));
+    theatre.assert_each_queued_once(&ids).await;
+    assert_eq!(second.count("whatsapp.qr.available"), 0, "no link was needed");
+    assert_eq!(second.count("whatsapp.connection.conflict"), 0);
+}
+
+#[tokio::test]
+async fn a_worker_that_restarts_alone_does_not_wait_for_its_own_dead_lease() {
+    let theatre = Theatre::with_settings(SHORT).await;
+    let mut first = theatre.linked_worker("one").await;
+    first.kill().await.expect("ours");
+    let began = std::time::Instant::now();
+    let again = theatre.stage.start("one").expect("starts");
+    again
+        .wait_for("whatsapp.lease.acquire.success", PATIENCE, |_| true)
+        .await
+        .expect("acquires");
+    assert!(began.elapsed() < Duration::from_secs(30), "it waited for the TTL of 60 s");
+    theatre.connected(&again, 1).await;
+    assert_eq!(again.count("whatsapp.qr.available"), 0);
+}
+
+#[tokio::test]
+async fn a_frozen_holder_is_replaced_after_its_ttl_and_does_nothing_when_it_wakes() {
+    let theatre = Theatre::with_settings(&[("WHATSAPP_LEASE_TTL_MS", "2000")]).await;
+    theatre.check_receipts().await;
+    let frozen = theatre.linked_worker("one").await;
+    let second = theatre.stage.start("two").expect("starts");
+    second
+        .wait_for("whatsapp.lease.acquire.contended", PATIENCE, |_| true)
+        .await
+        .expect("contends");
+    signal(&frozen, rustix::process::Signal::STOP);
+    let ids = vec![theatre.text("while it is frozen")];
+    theatre.connected(&second, 1).await;
+    signal(&frozen, rustix::process::Signal::CONT);
+    frozen
+        .wait_for("whatsapp.lease.heartbeat.lost", PATIENCE, |_| true)
+        .await
+        .expect("it finds out");
+    frozen
+        .wait_for("whatsapp.lease.acquire.contended", PATIENCE, |line| {
+            line["currentOwnerId"].as_str().is_some_and(|owner| owner.starts_with("two#"))
+        })
+        .await
+        .expect("it stands by in the same process");
+    theatre.assert_each_queued_once(&ids).await;
+}
+
+#[tokio::test]
+async fn a_forced_release_ousts_the_holder_for_one_ttl() {
+    let theatre = Theatre::with_settings(&[("WHATSAPP_LEASE_TTL_MS", "4000")]).await;
+    let first = theatre.linked_worker("one").await;
+    let refused = theatre
+        .stage
+        .command("operator", &["lease", "release", "default"])
+        .output()
+        .await
+        .expect("runs");
+    assert_eq!(refused.status.code(), Some(75));
+    let second = theatre.stage.start("two").expect("starts");
+    second
+        .wait_for("whatsapp.lease.acquire.contended", PATIENCE, |_| true)
+        .await
+        .expect("contends");
+    let done = theatre
+        .stage
+        .command("operator", &["lease", "release", "default", "--force"])
+        .output()
+        .await
+        .expect("runs");
+    assert_eq!(done.status.code(), Some(0));
+    theatre.connected(&second, 1).await;
+    first
+        .wait_for("whatsapp.lease.heartbeat.lost", PATIENCE, |_| true)
+        .await
+        .expect("it finds out");
+}
+
+fn signal(worker: &whatsapp_worker::rehearsal::Worker, signal: rustix::process::Signal) {
+    let pid = worker.pid().and_then(|pid| i32::try_from(pid).ok()).expect("it runs");
+    let pid = rustix::process::Pid::from_raw(pid).expect("a process id");
+    rustix::process::kill_process(pid, signal).expect("ours");
+}
