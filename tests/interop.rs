@@ -80,7 +80,7 @@ async fn baileys_writes_and_our_worker_queues_text_group_and_image() {
         .expect("runs");
     assert_eq!(got.status.code(), Some(0), "{}", String::from_utf8_lossy(&got.stderr));
     assert_eq!(std::fs::read(&out).expect("reads"), bytes);
-    baileys.quit().await;
+    baileys.stop().await;
 }
 
 async fn content(store: &Store, job: &whatsapp_worker::ids::JobId) -> serde_json::Value {
@@ -102,7 +102,7 @@ async fn our_worker_writes_and_baileys_reads_it() {
     let read = baileys.message(id).await;
     assert_eq!(read["text"], "thank you");
     assert_eq!(theatre.sim.lint(), []);
-    baileys.quit().await;
+    baileys.stop().await;
 }
 
 #[tokio::test]
@@ -128,5 +128,5 @@ async fn a_worker_killed_while_baileys_writes_loses_and_doubles_nothing() {
     assert_eq!(ids.len(), count);
     theatre.connected(&worker, 1).await;
     theatre.assert_each_queued_once(&ids).await;
-    baileys.quit().await;
+    baileys.stop().await;
 }

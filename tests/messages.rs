@@ -75,7 +75,7 @@ async fn every_kind_of_content_reaches_the_queue_as_what_it_is() {
     let _worker = theatre.linked_worker("one").await;
     let (alice, shop) = (&theatre.alice, theatre.shop.jid());
     let first = theatre.text("hello");
-    let target = MessageRef::own(&first);
+    let target = MessageRef { id: first.clone(), from_me: true, author: alice.jid() };
     let media = |kind, mime_type: &str| {
         Content::Media(Attachment {
             kind,
@@ -88,7 +88,7 @@ async fn every_kind_of_content_reaches_the_queue_as_what_it_is() {
     let kinds = vec![
         (media(MediaKind::Video, "video/mp4"), "video"),
         (media(MediaKind::Audio, "audio/mp4"), "audio"),
-        (media(MediaKind::VoiceNote, "audio/ogg"), "audio"),
+        (media(MediaKind::Voice, "audio/ogg"), "audio"),
         (media(MediaKind::Document, "application/pdf"), "document"),
         (media(MediaKind::Sticker, "image/webp"), "sticker"),
         (
@@ -230,7 +230,7 @@ async fn a_conflict_is_answered_with_a_pause_and_stream_errors_with_a_new_connec
     let theatre = Theatre::open().await;
     theatre.check_receipts().await;
     let worker = theatre.linked_worker("one").await;
-    assert_eq!(theatre.sim.stream_error(&theatre.shop, StreamError::RestartRequired), 1);
+    assert_eq!(theatre.sim.stream_error(&theatre.shop, StreamError::Restart), 1);
     theatre.connected(&worker, 2).await;
     assert_eq!(theatre.sim.stream_error(&theatre.shop, StreamError::Unavailable), 1);
     theatre.connected(&worker, 3).await;

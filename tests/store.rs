@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use whatsapp_worker::ids::{AccountId, Jid, OwnerId};
-use whatsapp_worker::inbound::disposition::{Disposition, dispose};
+use whatsapp_worker::inbound::disposition::dispose;
 use whatsapp_worker::inbound::identity::Identity;
 use whatsapp_worker::inbound::message::{Chat, Content, Context, Inbound, Malformed, MessageKey, Party};
 use whatsapp_worker::inbound::policy::Policy;

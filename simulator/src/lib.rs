@@ -34,6 +34,7 @@ pub mod lint;
 pub mod media;
 pub mod people;
 
+mod clock;
 mod person;
 mod server;
 mod simulation;

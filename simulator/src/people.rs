@@ -27,23 +27,26 @@ mod attachment;
 mod content;
 mod endpoint;
 mod keyring;
+mod kinds;
 mod outbox;
 mod pairing;
 mod peer;
 mod phone;
 mod received;
+mod sealed;
 
 use wacore::libsignal::protocol::SignalProtocolError;
 
 pub use adv::{KeyIndexList, Vouched};
 pub use attachment::{Attachment, MediaKind, MediaReference};
 pub use content::{Content, MessageRef};
-pub use endpoint::{EncKind, Endpoint, GroupSealed, KeyBundle, OneTimeKey, Sealed, SignedKey};
+pub use endpoint::Endpoint;
 pub use outbox::{Composed, Letterhead};
 pub use pairing::{LinkAttempt, QrCode};
 pub use peer::HistoryKind;
 pub use phone::Phone;
 pub use received::{Kind, Received};
+pub use sealed::{EncKind, GroupSealed, KeyBundle, OneTimeKey, Sealed, SignedKey};
 
 /// Why a simulated person could not do what was asked.
 #[derive(Debug, thiserror::Error)]
@@ -83,6 +86,10 @@ pub enum PeopleError {
     Media(String),
 }
 
+#[expect(
+    clippy::disallowed_methods,
+    reason = "the simulation has no clock module: these times only go into messages"
+)]
 pub(crate) fn now_ms() -> i64 {
     let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
     i64::try_from(since.expect("the clock is after 1970").as_millis())

@@ -6,6 +6,7 @@
 //! person itself, so linked companions get their copies.
 
 mod linking;
+mod profile;
 mod receiving;
 mod sending;
 
@@ -18,9 +19,10 @@ use tokio::sync::{mpsc, watch};
 use tokio_util::sync::CancellationToken;
 use wacore_binary::{Jid, Server as Namespace};
 
+use crate::clock;
 use crate::media::MediaStore;
 use crate::people::Received;
-use crate::server::directory::{AccountIndex, DeviceAddress, PHONE, SharedPhone};
+use crate::server::directory::{AccountIndex, DeviceAddress, PHONE, SharedPhone, lock_phone};
 use crate::server::mailbox::{ConnectionId, Mailbox};
 use crate::server::{PhoneTask, Server, lock};
 use sending::Sent;
@@ -108,8 +110,14 @@ pub(crate) struct Birth {
 impl Person {
     pub(crate) fn new(birth: Birth) -> Self {
         let connection = birth.server.new_connection();
+        let key_share = lock_phone(&birth.phone).key_share();
+        if let Some(patch) = profile::name_patch(&key_share, &birth.name) {
+            birth
+                .server
+                .push_app_state(birth.account, profile::COLLECTION, &patch);
+        }
         birth.mailbox.attach(connection);
-        birth.mailbox.activate(connection);
+        birth.mailbox.activate(connection, clock::now());
         Self {
             inner: Arc::new(Inner {
                 server: birth.server,

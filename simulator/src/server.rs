@@ -45,6 +45,7 @@ use tokio::sync::mpsc;
 use wacore::store::device::CachedServerCertChain;
 use wacore_binary::Node;
 
+use crate::clock;
 use crate::faults::FaultPlan;
 use crate::lint::{Lint, Violation};
 use directory::{AccountIndex, DeviceAddress, Directory, PHONE};
@@ -183,7 +184,7 @@ impl Server {
         };
         let count = number(batch, "count").unwrap_or(0);
         if let Some(device) = self.directory().device(from) {
-            device.mailbox.request_batch(by, count);
+            device.mailbox.request_batch(by, count, clock::now());
         }
     }
 
@@ -234,7 +235,7 @@ impl Server {
         let mailbox = Arc::clone(&device.mailbox);
         let introduce = !std::mem::replace(&mut device.introduced, true);
         drop(directory);
-        let announcement = mailbox.activate(by);
+        let announcement = mailbox.activate(by, clock::now());
         if introduce {
             let companion = address.device;
             self.ask_phone(address.account, PhoneTask::Introduce { companion });

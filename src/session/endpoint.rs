@@ -89,7 +89,9 @@ pub enum EndpointError {
         reason: &'static str,
     },
     /// The file with additional trust roots cannot be read.
-    #[error("{EXTRA_CA_SETTING} names {path:?}, which cannot be read: name a readable PEM file, or unset it")]
+    #[error(
+        "{EXTRA_CA_SETTING} names {path:?}, which cannot be read: name a readable PEM file, or unset it"
+    )]
     CaUnreadable {
         /// The file.
         path: PathBuf,
@@ -265,7 +267,9 @@ pub(super) fn parse_url(
 /// `value` with what may be a user name and password replaced, whether or not it is a URL.
 pub(super) fn without_credentials(value: &str) -> String {
     let start = value.find("://").map_or(0, |at| at + 3);
-    let authority = value[start..].find(['/', '?', '#']).unwrap_or(value.len() - start);
+    let authority = value[start..]
+        .find(['/', '?', '#'])
+        .unwrap_or(value.len() - start);
     // A password may hold an unescaped slash, so an '@' behind the authority counts as well when
     // there is none in it.
     let within = value[start..start + authority].rfind('@');

@@ -123,8 +123,7 @@ impl WebClient {
     fn request(&self, request: &HttpRequest) -> Result<RequestBuilder, HttpError> {
         let method = Method::from_bytes(request.method.as_bytes())
             .map_err(|e| HttpError::NotAllowed(e.to_string()))?;
-        let mut url =
-            Url::parse(&request.url).map_err(|e| HttpError::NotAllowed(e.to_string()))?;
+        let mut url = Url::parse(&request.url).map_err(|e| HttpError::NotAllowed(e.to_string()))?;
         if self.plain_loopback && url.scheme() == "https" && is_loopback(&url) {
             url.set_scheme("http")
                 .expect("http and https are interchangeable");
@@ -179,20 +178,32 @@ impl WebClient {
         body: UploadBody,
         length: u64,
     ) -> Result<HttpResponse, HttpError> {
-        let (chunks, queued) = mpsc::channel(CHUNKS_IN_FLIGHT);
-        let source = stream::unfold(queued, async |mut queued: mpsc::Receiver<_>| {
-            Some((queued.recv().await?, queued))
+        let (chunks, mut queued) = mpsc::channel(CHUNKS_IN_FLIGHT);
+        let (outgoing, source) = mpsc::channel(1);
+        let source = stream::unfold(source, async |mut source: mpsc::Receiver<_>| {
+            Some((source.recv().await?, source))
         });
         let exchange = self
             .request(request)?
             .header(reqwest::header::CONTENT_LENGTH, length)
             .timeout(exchange_limit(length))
             .body(reqwest::Body::wrap_stream(source));
+        let exchange = async move { buffered(exchange.send().await?).await };
+        let forward = async move {
+            while let Some(chunk) = queued.recv().await {
+                if outgoing.send(chunk).await.is_err() {
+                    break;
+                }
+            }
+        };
         let (done, answer) = oneshot::channel();
         let _task = AbortOnDropHandle::new(self.runtime.spawn(async move {
-            let answer = match exchange.send().await {
-                Ok(response) => buffered(response).await,
-                Err(e) => Err(e.into()),
+            tokio::pin!(exchange);
+            // An answer drops the queue, which ends the feeding below even while the server does
+            // not read: the body itself is not polled then.
+            let answer = tokio::select! {
+                answer = &mut exchange => answer,
+                () = forward => exchange.await,
             };
             // The caller can only be gone by a panic of the reader it was given.
             let _ = done.send(answer);

@@ -149,7 +149,11 @@ impl MediaStore {
             let mut failure = MediaError::Reference("it names no media host");
             for address in addresses {
                 match fetch(&http, address, &reference, &target) {
-                    Err(e @ (MediaError::Network(_) | MediaError::Expired { .. } | MediaError::Refused { .. })) => failure = e,
+                    Err(
+                        e @ (MediaError::Network(_)
+                        | MediaError::Expired { .. }
+                        | MediaError::Refused { .. }),
+                    ) => failure = e,
                     decided => return decided,
                 }
             }
@@ -218,7 +222,10 @@ impl Reference {
             media_key: bytes(&media.media_key, "its key is not 32 bytes in hex")?,
             key_type: kind.key_type(),
             sha256: bytes(&media.sha256, "its SHA-256 is not 32 bytes in hex")?,
-            enc_sha256: bytes(&media.enc_sha256, "its encrypted SHA-256 is not 32 bytes in hex")?,
+            enc_sha256: bytes(
+                &media.enc_sha256,
+                "its encrypted SHA-256 is not 32 bytes in hex",
+            )?,
             size: (media.size > 0).then_some(media.size),
         };
         // With a key the file authenticates itself; channels send plain files, which do not.
@@ -281,14 +288,19 @@ fn fetch(
             return Err(MediaError::Network(cause.unwrap_or(HttpError::Abandoned)));
         }
     };
-    let announced = reference.enc_sha256.filter(|_| reference.media_key.is_some());
+    let announced = reference
+        .enc_sha256
+        .filter(|_| reference.media_key.is_some());
     if announced.is_some_and(|announced| transferred_sha256 != announced) {
         return corrupt("the encrypted file does not have the announced SHA-256");
     }
     if !opened {
         return corrupt("it does not authenticate under the message's key");
     }
-    if reference.sha256.is_some_and(|announced| sha256 != announced) {
+    if reference
+        .sha256
+        .is_some_and(|announced| sha256 != announced)
+    {
         return corrupt("it does not have the announced SHA-256");
     }
     if reference.size.is_some_and(|announced| size != announced) {

@@ -151,7 +151,13 @@ mod tests {
 
     /// As long as a real one: four parts of base64 and a reference.
     fn sample() -> (LinkQr, Vec<Vec<bool>>) {
-        let code = format!("2@{},{},{},{},1", "r".repeat(64), "n".repeat(44), "i".repeat(44), "s".repeat(44));
+        let code = format!(
+            "2@{},{},{},{},1",
+            "r".repeat(64),
+            "n".repeat(44),
+            "i".repeat(44),
+            "s".repeat(44)
+        );
         let qr = LinkQr::new(&code).expect("fits");
         let plain = QrCode::with_error_correction_level(&code, EcLevel::L).expect("fits");
         let (width, colours) = (plain.width(), plain.to_colors());
@@ -195,8 +201,14 @@ mod tests {
         assert!(qr.columns() <= 80, "{} columns", qr.columns());
         // An odd number of rows leaves a light one beneath.
         expected.push(vec![false; qr.columns()]);
-        assert_eq!(read_blocks(&qr.terminal(TerminalStyle::PlainOnLight), true), expected);
-        assert_eq!(read_blocks(&qr.terminal(TerminalStyle::PlainOnDark), false), expected);
+        assert_eq!(
+            read_blocks(&qr.terminal(TerminalStyle::PlainOnLight), true),
+            expected
+        );
+        assert_eq!(
+            read_blocks(&qr.terminal(TerminalStyle::PlainOnDark), false),
+            expected
+        );
         let coloured = qr.terminal(TerminalStyle::Coloured);
         let mut bare = String::new();
         for line in coloured.lines() {
@@ -234,7 +246,10 @@ mod tests {
         let (qr, expected) = sample();
         let svg = qr.svg();
         let side = qr.columns() * 8;
-        assert!(svg.contains(&format!("viewBox=\"0 0 {side} {side}\"")), "{svg}");
+        assert!(
+            svg.contains(&format!("viewBox=\"0 0 {side} {side}\"")),
+            "{svg}"
+        );
         for (y, row) in expected.iter().enumerate() {
             for (x, dark) in row.iter().enumerate() {
                 let (left, top) = (x * 8, y * 8);
@@ -247,6 +262,9 @@ mod tests {
     #[test]
     fn a_code_is_not_printed_and_an_endless_one_is_refused() {
         assert_eq!(format!("{:?}", sample().0), "LinkQr(…)");
-        assert!(matches!(LinkQr::new(&"x".repeat(3000)), Err(QrError::TooLong { bytes: 3000, .. })));
+        assert!(matches!(
+            LinkQr::new(&"x".repeat(3000)),
+            Err(QrError::TooLong { bytes: 3000, .. })
+        ));
     }
 }

@@ -87,7 +87,9 @@ pub enum ConnectError {
     #[error(transparent)]
     Proxy(#[from] ProxyError),
     /// The server's certificate is not trusted; needs the operator.
-    #[error("the certificate of {host} is not trusted; behind a TLS proxy name its CA in WHATSAPP_EXTRA_CA_FILE")]
+    #[error(
+        "the certificate of {host} is not trusted; behind a TLS proxy name its CA in WHATSAPP_EXTRA_CA_FILE"
+    )]
     Certificate {
         /// The server.
         host: String,

@@ -4,15 +4,15 @@ use std::collections::{HashMap, VecDeque};
 
 use wacore::message_edit::{MessageEditContext, encrypt_message_edit};
 use wacore::types::message::EditAttribute;
-use wacore_binary::{Jid, JidExt as _};
+use wacore_binary::Jid;
 use waproto::buffa::MessageField;
 use waproto::whatsapp as wa;
 use waproto::whatsapp::message;
 
 use crate::media::MediaStore;
 
-use super::content::{Content, MessageRef};
-use super::{PeopleError, attachment};
+use super::content::Content;
+use super::{PeopleError, attachment, kinds};
 
 /// How many secrets of own messages a phone remembers; older messages cannot be edited sealed.
 const REMEMBERED: usize = 4096;
@@ -133,7 +133,7 @@ impl Outbox {
                 text,
                 quote,
                 mentions,
-            } => extended_text(head, text, quote.as_ref(), mentions),
+            } => kinds::extended_text(head, text, quote.as_ref(), mentions),
             Content::Media(attachment) => attachment::build(attachment, media)?,
             Content::Location {
                 latitude,
@@ -156,33 +156,38 @@ impl Outbox {
                 }),
                 ..Default::default()
             },
-            Content::Poll { question, options } => poll(question, options),
-            Content::ButtonReply { id, text } => button_reply(id, text),
-            Content::ListReply { row_id, title } => list_reply(row_id, title),
+            Content::Poll { question, options } => kinds::poll(question, options),
+            Content::ButtonReply { id, text } => kinds::button_reply(id, text),
+            Content::ListReply { row_id, title } => kinds::list_reply(row_id, title),
             Content::Reaction { target, emoji } => wacore::proto_helpers::build_reaction_message(
-                key(head, target),
+                kinds::key(head, target),
                 emoji.clone(),
                 super::now_ms(),
             ),
-            Content::Edit { target, text } => edit(head, target, text),
+            Content::Edit { target, text } => kinds::edit(head, target, text),
             Content::SealedEdit { target, text } => self.sealed_edit(head, target, text)?,
             Content::Revoke { target } => wa::Message {
                 protocol_message: MessageField::some(message::ProtocolMessage {
-                    key: MessageField::some(own_key(head, target)),
+                    key: MessageField::some(kinds::own_key(head, target)),
                     r#type: Some(message::protocol_message::Type::REVOKE),
                     ..Default::default()
                 }),
                 ..Default::default()
             },
             Content::ViewOnce(inner) => wa::Message {
-                view_once_message_v2: wrapped(view_once(self.build(head, inner, media)?)),
+                view_once_message_v2: kinds::wrapped(kinds::view_once(
+                    self.build(head, inner, media)?,
+                )),
                 ..Default::default()
             },
             Content::Ephemeral {
                 content,
                 expiration_s,
             } => wa::Message {
-                ephemeral_message: wrapped(timed(self.build(head, content, media)?, *expiration_s)),
+                ephemeral_message: kinds::wrapped(kinds::timed(
+                    self.build(head, content, media)?,
+                    *expiration_s,
+                )),
                 ..Default::default()
             },
             Content::Raw(message) => (**message).clone(),
@@ -206,7 +211,7 @@ impl Outbox {
             .ok_or(PeopleError::UnknownMessage)?;
         let author = head.author.to_string();
         let (payload, iv) = encrypt_message_edit(
-            &edit(head, target, text),
+            &kinds::edit(head, target, text),
             secret,
             &MessageEditContext {
                 original_msg_id: target,
@@ -217,7 +222,7 @@ impl Outbox {
         .map_err(|error| PeopleError::BadMessage(error.to_string()))?;
         Ok(wa::Message {
             secret_encrypted_message: MessageField::some(message::SecretEncryptedMessage {
-                target_message_key: MessageField::some(own_key(head, target)),
+                target_message_key: MessageField::some(kinds::own_key(head, target)),
                 enc_payload: Some(payload),
                 enc_iv: Some(iv.to_vec()),
                 secret_enc_type: Some(
@@ -240,152 +245,4 @@ fn carries_secret(content: &Content) -> bool {
             | Content::Revoke { .. }
             | Content::Raw(_)
     )
-}
-
-fn key(head: &Letterhead, target: &MessageRef) -> wa::MessageKey {
-    wa::MessageKey {
-        remote_jid: Some(head.chat.to_string()),
-        from_me: Some(target.from_me),
-        id: Some(target.id.clone()),
-        participant: head.chat.is_group().then(|| target.author.to_string()),
-    }
-}
-
-fn own_key(head: &Letterhead, id: &str) -> wa::MessageKey {
-    wa::MessageKey {
-        remote_jid: Some(head.chat.to_string()),
-        from_me: Some(true),
-        id: Some(id.to_owned()),
-        participant: None,
-    }
-}
-
-fn edit(head: &Letterhead, target: &str, text: &str) -> wa::Message {
-    wa::Message {
-        protocol_message: MessageField::some(message::ProtocolMessage {
-            key: MessageField::some(own_key(head, target)),
-            r#type: Some(message::protocol_message::Type::MESSAGE_EDIT),
-            edited_message: MessageField::some(wa::Message {
-                conversation: Some(text.to_owned()),
-                ..Default::default()
-            }),
-            timestamp_ms: Some(super::now_ms()),
-            ..Default::default()
-        }),
-        ..Default::default()
-    }
-}
-
-fn extended_text(
-    head: &Letterhead,
-    text: &str,
-    quote: Option<&(MessageRef, String)>,
-    mentions: &[Jid],
-) -> wa::Message {
-    let mut context = wa::ContextInfo {
-        mentioned_jid: mentions.iter().map(ToString::to_string).collect(),
-        ..Default::default()
-    };
-    if let Some((target, quoted)) = quote {
-        context.stanza_id = Some(target.id.clone());
-        let author = if target.from_me {
-            &head.author
-        } else {
-            &target.author
-        };
-        context.participant = Some(author.to_string());
-        context.quoted_message = MessageField::some(wa::Message {
-            conversation: Some(quoted.clone()),
-            ..Default::default()
-        });
-    }
-    wa::Message {
-        extended_text_message: MessageField::some(message::ExtendedTextMessage {
-            text: Some(text.to_owned()),
-            context_info: MessageField::some(context),
-            ..Default::default()
-        }),
-        ..Default::default()
-    }
-}
-
-fn poll(question: &str, options: &[String]) -> wa::Message {
-    let options = options
-        .iter()
-        .map(|option| message::poll_creation_message::Option {
-            option_name: Some(option.clone()),
-            ..Default::default()
-        });
-    wa::Message {
-        poll_creation_message_v3: MessageField::some(message::PollCreationMessage {
-            name: Some(question.to_owned()),
-            options: options.collect(),
-            selectable_options_count: Some(1),
-            ..Default::default()
-        }),
-        ..Default::default()
-    }
-}
-
-fn button_reply(id: &str, text: &str) -> wa::Message {
-    use message::buttons_response_message::{Response, Type};
-    wa::Message {
-        buttons_response_message: MessageField::some(message::ButtonsResponseMessage {
-            selected_button_id: Some(id.to_owned()),
-            r#type: Some(Type::DISPLAY_TEXT),
-            response: Some(Response::SelectedDisplayText(text.to_owned())),
-            ..Default::default()
-        }),
-        ..Default::default()
-    }
-}
-
-fn list_reply(row_id: &str, title: &str) -> wa::Message {
-    use message::list_response_message::{ListType, SingleSelectReply};
-    wa::Message {
-        list_response_message: MessageField::some(message::ListResponseMessage {
-            title: Some(title.to_owned()),
-            list_type: Some(ListType::SINGLE_SELECT),
-            single_select_reply: MessageField::some(SingleSelectReply {
-                selected_row_id: Some(row_id.to_owned()),
-            }),
-            ..Default::default()
-        }),
-        ..Default::default()
-    }
-}
-
-fn wrapped(inner: wa::Message) -> MessageField<message::FutureProofMessage> {
-    MessageField::some(message::FutureProofMessage {
-        message: MessageField::some(inner),
-    })
-}
-
-fn view_once(mut inner: wa::Message) -> wa::Message {
-    if let Some(image) = inner.image_message.as_option_mut() {
-        image.view_once = Some(true);
-    }
-    if let Some(video) = inner.video_message.as_option_mut() {
-        video.view_once = Some(true);
-    }
-    if let Some(audio) = inner.audio_message.as_option_mut() {
-        audio.view_once = Some(true);
-    }
-    inner
-}
-
-/// A chat's timer rides in the context of the text, so plain text becomes extended text.
-fn timed(mut inner: wa::Message, expiration_s: u32) -> wa::Message {
-    if let Some(text) = inner.conversation.take() {
-        inner.extended_text_message = MessageField::some(message::ExtendedTextMessage {
-            text: Some(text),
-            ..Default::default()
-        });
-    }
-    if let Some(text) = inner.extended_text_message.as_option_mut() {
-        let mut context = text.context_info.take().unwrap_or_default();
-        context.expiration = Some(expiration_s);
-        text.context_info = MessageField::some(context);
-    }
-    inner
 }

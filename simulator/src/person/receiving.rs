@@ -7,12 +7,11 @@ use waproto::whatsapp::message::protocol_message::Type;
 
 use super::sending::new_message_id;
 use super::{Delivery, Person};
+use crate::clock::{self, unix_seconds};
 use crate::people::{EncKind, HistoryKind, KeyBundle, Kind, PeopleError, Received};
 use crate::server::directory::{DeviceAddress, lock_phone};
 use crate::server::mailbox::{Class, Entry, Outgoing};
-use crate::server::stanza::{
-    attr, bytes, child_array, child_uint, jid, leaf, number, unix_seconds,
-};
+use crate::server::stanza::{attr, bytes, child_array, child_uint, jid, leaf, number};
 use crate::server::{PhoneTask, lock};
 
 /// How often a phone asks for a message it cannot read.
@@ -28,7 +27,7 @@ struct Origin {
 impl Person {
     pub(super) fn open_mail(&self) {
         loop {
-            let mail = self.inner.mailbox.take(self.inner.connection);
+            let mail = self.inner.mailbox.take(self.inner.connection, clock::now());
             if mail.is_empty() {
                 return;
             }

@@ -9,7 +9,8 @@ use super::Server;
 use super::directory::{AccountIndex, Device, DeviceAddress, Directory, Keys, PHONE, lock_phone};
 use super::lines::{Order, StreamError};
 use super::mailbox::{Chat, Class, Entry};
-use super::stanza::{SERVER, unix_seconds};
+use super::stanza::SERVER;
+use crate::clock::unix_seconds;
 
 /// Below this stock of one-time pre-keys a device is asked to upload more.
 const LOW_STOCK: usize = 5;

@@ -23,8 +23,8 @@ use super::frames::{FrameError, FrameReader, FrameWriter, StanzaReader, StanzaWr
 use super::lines::{LINE_CAPACITY, Order, StreamError, login_failure};
 use super::mailbox::{ConnectionId, Mailbox, Outgoing, backlog_end};
 use super::noise::{Answer, Established, HandshakeError, answer_hello};
-use super::stanza::unix_seconds;
 use super::{Reply, Server};
+use crate::clock::{self, unix_seconds};
 use crate::lint::Violation;
 
 /// How long a client may take for the upgrade and the handshake.
@@ -214,7 +214,7 @@ fn greet(
     let mut greeting = Reply::from(success);
     if payload.passive == Some(false) {
         greeting.stanzas.extend(server.activate(address, id));
-        mailbox.request_batch(id, usize::MAX);
+        mailbox.request_batch(id, usize::MAX, clock::now());
     }
     Ok((Role::Device(address, mailbox), greeting))
 }
@@ -351,7 +351,7 @@ async fn deliver(
         if server.faults.current().deaf {
             return Ok(());
         }
-        let mut batch = mailbox.take(id);
+        let mut batch = mailbox.take(id, clock::now());
         if batch.is_empty() {
             return Ok(());
         }

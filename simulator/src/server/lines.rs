@@ -8,8 +8,8 @@ use wacore_binary::Node;
 use wacore_binary::builder::NodeBuilder;
 
 use super::directory::DeviceAddress;
+use super::lock;
 use super::mailbox::ConnectionId;
-use super::{lock, stanza};
 
 /// How many answers may wait for one connection.
 pub(crate) const LINE_CAPACITY: usize = 1024;
@@ -133,6 +133,6 @@ impl Lines {
 pub(crate) fn login_failure(reason: u16) -> Node {
     NodeBuilder::new("failure")
         .attr("reason", reason)
-        .attr("t", stanza::unix_seconds())
+        .attr("t", crate::clock::unix_seconds())
         .build()
 }

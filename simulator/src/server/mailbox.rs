@@ -178,7 +178,7 @@ impl Mailbox {
 
     /// Lets stanzas flow to `by`. Returns the announcement to send before them: a preview of the
     /// backlog, or at once the marker of an empty one.
-    pub(crate) fn activate(&self, by: ConnectionId) -> Option<Node> {
+    pub(crate) fn activate(&self, by: ConnectionId, now: Instant) -> Option<Node> {
         let mut state = self.lock();
         match state.reader {
             Reader::Held(reader) if reader == by => {}
@@ -207,7 +207,7 @@ impl Mailbox {
                 total,
                 sent: 0,
                 allowed: 0,
-                last_request: Instant::now(),
+                last_request: now,
             },
         };
         drop(state);
@@ -216,7 +216,7 @@ impl Mailbox {
     }
 
     /// The client asks for `count` more stanzas of its backlog.
-    pub(crate) fn request_batch(&self, by: ConnectionId, count: usize) {
+    pub(crate) fn request_batch(&self, by: ConnectionId, count: usize, now: Instant) {
         let mut state = self.lock();
         if let Reader::Draining {
             by: reader,
@@ -225,7 +225,7 @@ impl Mailbox {
             && *reader == by
         {
             backlog.allowed = backlog.allowed.saturating_add(count);
-            backlog.last_request = Instant::now();
+            backlog.last_request = now;
         }
         drop(state);
         self.changed.notify_one();
@@ -245,7 +245,7 @@ impl Mailbox {
     }
 
     /// What `by` may write now; empty when it has to wait for [`Self::changed`].
-    pub(crate) fn take(&self, by: ConnectionId) -> Vec<Outgoing> {
+    pub(crate) fn take(&self, by: ConnectionId, now: Instant) -> Vec<Outgoing> {
         let mut state = self.lock();
         let State { slots, reader, .. } = &mut *state;
         match reader {
@@ -259,7 +259,7 @@ impl Mailbox {
                 by: connection,
                 backlog,
             } if *connection == by => {
-                if backlog.last_request.elapsed() >= BATCH_PATIENCE {
+                if now.duration_since(backlog.last_request) >= BATCH_PATIENCE {
                     backlog.allowed = backlog.total;
                 }
                 let room = backlog.allowed.min(backlog.total) - backlog.sent;
@@ -361,6 +361,7 @@ fn ib(child: Node) -> Node {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::clock;
 
     const FIRST: ConnectionId = ConnectionId(1);
     const SECOND: ConnectionId = ConnectionId(2);
@@ -383,71 +384,73 @@ mod tests {
     }
 
     /// What was taken: ids, and `end` for the end of the backlog.
-    fn taken(mailbox: &Mailbox, by: ConnectionId) -> Vec<String> {
+    fn taken(mailbox: &Mailbox, by: ConnectionId, now: Instant) -> Vec<String> {
         let name = |item| match item {
             Outgoing::Entry { entry, .. } => entry.id,
             Outgoing::BacklogEnd { .. } => "end".to_owned(),
         };
-        mailbox.take(by).into_iter().map(name).collect()
+        mailbox.take(by, now).into_iter().map(name).collect()
     }
 
-    #[tokio::test(start_paused = true)]
-    async fn backlog_comes_in_the_batches_asked_for_and_later_mail_behind_its_end() {
+    #[test]
+    fn backlog_comes_in_the_batches_asked_for_and_later_mail_behind_its_end() {
+        let now = clock::now();
         let mailbox = mailbox_with(3);
         mailbox.attach(FIRST);
-        assert_eq!(taken(&mailbox, FIRST), [""; 0]);
+        assert_eq!(taken(&mailbox, FIRST, now), [""; 0]);
         assert!(
             mailbox
-                .activate(FIRST)
+                .activate(FIRST, now)
                 .is_some_and(|node| { node.get_optional_child("offline_preview").is_some() })
         );
         mailbox.post(message(3));
-        assert_eq!(taken(&mailbox, FIRST), [""; 0]);
-        mailbox.request_batch(FIRST, 2);
-        assert_eq!(taken(&mailbox, FIRST), ["0", "1"]);
-        mailbox.request_batch(FIRST, 200);
-        assert_eq!(taken(&mailbox, FIRST), ["2", "end"]);
-        assert_eq!(taken(&mailbox, FIRST), ["3"]);
+        assert_eq!(taken(&mailbox, FIRST, now), [""; 0]);
+        mailbox.request_batch(FIRST, 2, now);
+        assert_eq!(taken(&mailbox, FIRST, now), ["0", "1"]);
+        mailbox.request_batch(FIRST, 200, now);
+        assert_eq!(taken(&mailbox, FIRST, now), ["2", "end"]);
+        assert_eq!(taken(&mailbox, FIRST, now), ["3"]);
     }
 
-    #[tokio::test(start_paused = true)]
-    async fn rest_of_the_backlog_comes_unasked_after_a_while() {
+    #[test]
+    fn rest_of_the_backlog_comes_unasked_after_a_while() {
+        let now = clock::now();
         let mailbox = mailbox_with(2);
         mailbox.attach(FIRST);
-        mailbox.activate(FIRST);
-        mailbox.request_batch(FIRST, 1);
-        assert_eq!(taken(&mailbox, FIRST), ["0"]);
-        assert_eq!(taken(&mailbox, FIRST), [""; 0]);
+        mailbox.activate(FIRST, now);
+        mailbox.request_batch(FIRST, 1, now);
+        assert_eq!(taken(&mailbox, FIRST, now), ["0"]);
+        assert_eq!(taken(&mailbox, FIRST, now), [""; 0]);
         let due = mailbox.patience_ends(FIRST).expect("one message waits");
-        tokio::time::sleep_until(due).await;
-        assert_eq!(taken(&mailbox, FIRST), ["1", "end"]);
+        assert_eq!(taken(&mailbox, FIRST, due), ["1", "end"]);
     }
 
-    #[tokio::test]
-    async fn unconfirmed_mail_is_sent_again_and_confirmed_mail_is_not() {
+    #[test]
+    fn unconfirmed_mail_is_sent_again_and_confirmed_mail_is_not() {
+        let now = clock::now();
         let mailbox = mailbox_with(3);
         mailbox.attach(FIRST);
-        mailbox.activate(FIRST);
-        mailbox.request_batch(FIRST, 3);
-        assert_eq!(taken(&mailbox, FIRST), ["0", "1", "2", "end"]);
+        mailbox.activate(FIRST, now);
+        mailbox.request_batch(FIRST, 3, now);
+        assert_eq!(taken(&mailbox, FIRST, now), ["0", "1", "2", "end"]);
         let confirm = |id| mailbox.confirm(Class::Message, id, &Chat::Server);
         assert_eq!(confirm("1"), Confirmed::Settled);
         assert_eq!(confirm("1"), Confirmed::Again);
         assert_eq!(confirm("7"), Confirmed::Unknown);
 
         assert_eq!(mailbox.attach(SECOND), Some(FIRST));
-        mailbox.activate(SECOND);
-        mailbox.request_batch(SECOND, 3);
-        assert_eq!(taken(&mailbox, FIRST), [""; 0]);
-        assert_eq!(taken(&mailbox, SECOND), ["0", "2", "end"]);
+        mailbox.activate(SECOND, now);
+        mailbox.request_batch(SECOND, 3, now);
+        assert_eq!(taken(&mailbox, FIRST, now), [""; 0]);
+        assert_eq!(taken(&mailbox, SECOND, now), ["0", "2", "end"]);
         mailbox.detach(FIRST);
         assert_eq!(mailbox.reader(), Some(SECOND));
         mailbox.detach(SECOND);
         assert_eq!(mailbox.reader(), None);
     }
 
-    #[tokio::test]
-    async fn mail_that_was_not_sent_cannot_be_confirmed() {
+    #[test]
+    fn mail_that_was_not_sent_cannot_be_confirmed() {
         let mailbox = mailbox_with(1);
         mailbox.attach(FIRST);
         let early = mailbox.confirm(Class::Message, "0", &Chat::Server);

@@ -16,7 +16,8 @@ use wacore_binary::{Jid, Node, Server as Namespace};
 use super::Server;
 use super::directory::{AccountIndex, DeviceAddress, Directory, Group, PHONE};
 use super::mailbox::{Chat, Class, Entry};
-use super::stanza::{ack, attr, bytes, jid, unix_seconds};
+use super::stanza::{ack, attr, bytes, jid};
+use crate::clock::unix_seconds;
 use crate::lint::Violation;
 
 /// Parts of a message that pass through to the receiver.
@@ -232,7 +233,7 @@ fn address(directory: &Directory, passage: &Passage<'_>, to: DeviceAddress) -> N
             .group(user)
             .map_or(Namespace::Lid, |group| group.addressing);
         let copy = copy
-            .attr("from", &passage.to.to_non_ad())
+            .attr("from", passage.to.to_non_ad())
             .attr("participant", directory.jid_of(*from, addressing));
         return if addressing.is_pn_family() {
             copy.attr("addressing_mode", "pn")

@@ -27,10 +27,9 @@ use super::directory::{
 };
 use super::lines::{Order, StreamError};
 use super::mailbox::{ConnectionId, Mailbox};
-use super::stanza::{
-    SERVER, attr, bytes, child_array, child_bytes, jid, leaf, result, unix_seconds,
-};
+use super::stanza::{SERVER, attr, bytes, child_array, child_bytes, jid, leaf, result};
 use super::{Reply, Server, lock};
+use crate::clock::unix_seconds;
 use crate::people::{PeopleError, QrCode, SignedKey, Vouched};
 
 /// How many refs a candidate gets: one for each QR code it may show.

@@ -14,8 +14,9 @@ use wacore_binary::{Jid, Node, Server as Namespace};
 use super::directory::{DeviceAddress, Directory, PHONE};
 use super::ledger::SeenReceipt;
 use super::mailbox::{Chat, Class, Confirmed, Entry};
-use super::stanza::{ack, attr, jid, unix_seconds};
+use super::stanza::{ack, attr, jid};
 use super::{Reply, Server};
+use crate::clock::unix_seconds;
 
 /// The name of a receipt without a type.
 const DELIVERED: &str = "delivered";

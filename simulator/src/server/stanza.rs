@@ -1,10 +1,11 @@
 //! Reading and writing stanzas.
 
 use std::borrow::Cow;
-use std::time::{SystemTime, UNIX_EPOCH};
 
 use wacore_binary::builder::NodeBuilder;
 use wacore_binary::{Jid, Node, NodeContent, NodeValue};
+
+use crate::clock::unix_seconds;
 
 /// The name of the server in `from` and `to`.
 pub(crate) const SERVER: &str = "s.whatsapp.net";
@@ -99,10 +100,4 @@ pub(crate) fn ack(stanza: &Node) -> NodeBuilder {
         }
     }
     ack
-}
-
-/// The wall clock.
-pub(crate) fn unix_seconds() -> u64 {
-    let since = SystemTime::now().duration_since(UNIX_EPOCH);
-    since.expect("the clock is after 1970").as_secs()
 }

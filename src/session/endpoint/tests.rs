@@ -29,7 +29,10 @@ fn plain_web_sockets_reach_loopback_hosts_only() {
         assert!(
             matches!(
                 WsUrl::parse_for(elsewhere, false),
-                Err(EndpointError::PlainRemote { setting: "WHATSAPP_WS_URL", .. })
+                Err(EndpointError::PlainRemote {
+                    setting: "WHATSAPP_WS_URL",
+                    ..
+                })
             ),
             "{elsewhere}"
         );
@@ -49,7 +52,10 @@ fn a_simulator_build_refuses_whatsapps_hosts() {
         "wss://a.b.whatsapp.net:5222/",
     ] {
         assert!(
-            matches!(WsUrl::parse_for(own, true), Err(EndpointError::WhatsAppHost { .. })),
+            matches!(
+                WsUrl::parse_for(own, true),
+                Err(EndpointError::WhatsAppHost { .. })
+            ),
             "{own}"
         );
         assert!(WsUrl::parse_for(own, false).expect(own).is_tls(), "{own}");
@@ -65,8 +71,14 @@ fn refusals_name_the_setting_the_value_and_the_fix() {
         "WHATSAPP_WS_URL is \"http://example.com/\", whose scheme \"http\" is not supported: use wss://, or ws:// for a loopback host"
     );
     let text = refusal("web.whatsapp.com", false);
-    assert!(text.starts_with("WHATSAPP_WS_URL is \"web.whatsapp.com\", which is not a URL ("), "{text}");
-    assert!(text.ends_with("write it like wss://web.whatsapp.com/ws/chat"), "{text}");
+    assert!(
+        text.starts_with("WHATSAPP_WS_URL is \"web.whatsapp.com\", which is not a URL ("),
+        "{text}"
+    );
+    assert!(
+        text.ends_with("write it like wss://web.whatsapp.com/ws/chat"),
+        "{text}"
+    );
     let text = refusal("wss://", false);
     assert!(text.contains("which is not a URL"), "{text}");
 }
@@ -82,5 +94,8 @@ fn credentials_are_never_shown() {
         assert_eq!(without_credentials(value), shown);
     }
     let text = refusal("ws://joe:secret@example.com/", false);
-    assert!(!text.contains("secret") && text.contains("…@example.com"), "{text}");
+    assert!(
+        !text.contains("secret") && text.contains("…@example.com"),
+        "{text}"
+    );
 }

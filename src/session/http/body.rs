@@ -117,7 +117,10 @@ pub(super) fn feed(
             }
         };
         missing -= n as u64;
-        if chunks.blocking_send(Ok(Bytes::copy_from_slice(&buffer[..n]))).is_err() {
+        if chunks
+            .blocking_send(Ok(Bytes::copy_from_slice(&buffer[..n])))
+            .is_err()
+        {
             return Ok(());
         }
     }

@@ -124,7 +124,9 @@ mod tests {
     async fn sockets_get_their_options() {
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("bind");
         let port = listener.local_addr().expect("address").port();
-        let stream = connect(Host::Domain("localhost"), port).await.expect("connect");
+        let stream = connect(Host::Domain("localhost"), port)
+            .await
+            .expect("connect");
         tune(&stream, Duration::from_millis(4500)).expect("options");
         let socket = SockRef::from(&stream);
         assert_eq!(

@@ -163,7 +163,8 @@ impl AsyncWrite for Gate {
         bufs: &[IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
         self.open()?;
-        self.socket.poll(|stream| stream.poll_write_vectored(cx, bufs))
+        self.socket
+            .poll(|stream| stream.poll_write_vectored(cx, bufs))
     }
 
     fn is_write_vectored(&self) -> bool {

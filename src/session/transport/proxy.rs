@@ -55,7 +55,9 @@ pub struct Proxy {
 impl Proxy {
     /// The proxy's name or address.
     pub fn host(&self) -> Host<&str> {
-        self.url.host().expect("parsing refuses URLs without a host")
+        self.url
+            .host()
+            .expect("parsing refuses URLs without a host")
     }
 
     /// The proxy's port; 80 for HTTP and 1080 for SOCKS5 unless given.
@@ -95,7 +97,12 @@ impl Proxy {
         }
     }
 
-    async fn http_connect<S>(&self, mut stream: S, host: Host<&str>, port: u16) -> Result<S, ProxyError>
+    async fn http_connect<S>(
+        &self,
+        mut stream: S,
+        host: Host<&str>,
+        port: u16,
+    ) -> Result<S, ProxyError>
     where
         S: AsyncRead + AsyncWrite + Unpin,
     {

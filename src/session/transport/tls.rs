@@ -95,11 +95,23 @@ mod tests {
     #[test]
     fn unusable_files_are_told_apart_and_named() {
         assert!(matches!(refused(b""), EndpointError::CaEmpty { .. }));
-        assert!(matches!(refused(b"just some text\n"), EndpointError::CaEmpty { .. }));
-        let damaged = format!("{}-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n", authority());
-        assert!(matches!(refused(damaged.as_bytes()), EndpointError::CaInvalid { number: 2, .. }));
+        assert!(matches!(
+            refused(b"just some text\n"),
+            EndpointError::CaEmpty { .. }
+        ));
+        let damaged = format!(
+            "{}-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n",
+            authority()
+        );
+        assert!(matches!(
+            refused(damaged.as_bytes()),
+            EndpointError::CaInvalid { number: 2, .. }
+        ));
         let cut = "-----BEGIN CERTIFICATE-----\nAAAA\n";
-        assert!(matches!(refused(cut.as_bytes()), EndpointError::CaInvalid { number: 1, .. }));
+        assert!(matches!(
+            refused(cut.as_bytes()),
+            EndpointError::CaInvalid { number: 1, .. }
+        ));
         let missing = client_config(Some(Path::new("/nonexistent/ca.pem"))).expect_err("missing");
         assert_eq!(
             missing.to_string(),

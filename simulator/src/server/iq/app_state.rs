@@ -7,6 +7,8 @@ use std::collections::HashMap;
 
 use wacore_binary::Node;
 use wacore_binary::builder::NodeBuilder;
+use waproto::buffa::MessageField;
+use waproto::whatsapp as wa;
 
 use crate::server::directory::{AccountIndex, DeviceAddress};
 use crate::server::stanza::{attr, bytes, error, leaf, number, result};
@@ -18,7 +20,24 @@ pub(crate) struct AppState {
     collections: HashMap<(AccountIndex, String), Vec<Vec<u8>>>,
 }
 
+impl AppState {
+    fn patches(&mut self, account: AccountIndex, collection: &str) -> &mut Vec<Vec<u8>> {
+        let key = (account, collection.to_owned());
+        self.collections.entry(key).or_default()
+    }
+}
+
 impl Server {
+    /// Adds a patch of the phone's own. Says whether it is one.
+    pub(crate) fn push_app_state(
+        &self,
+        account: AccountIndex,
+        collection: &str,
+        patch: &[u8],
+    ) -> bool {
+        push(lock(&self.app_state).patches(account, collection), patch)
+    }
+
     pub(super) fn answer_app_state(&self, from: DeviceAddress, iq: &Node) -> Node {
         let Some(sync) = iq.get_optional_child("sync") else {
             return error(iq, 400, "bad-request");
@@ -27,12 +46,8 @@ impl Server {
         let asked = sync.get_children_by_tag("collection");
         let collections: Vec<Node> = asked
             .map(|collection| {
-                let name = attr(collection, "name").unwrap_or_default().into_owned();
-                let patches = state
-                    .collections
-                    .entry((from.account, name.clone()))
-                    .or_default();
-                exchange(collection, &name, patches)
+                let name = attr(collection, "name").unwrap_or_default();
+                exchange(collection, &name, state.patches(from.account, &name))
             })
             .collect();
         let sync = NodeBuilder::new("sync").children(collections).build();
@@ -50,7 +65,10 @@ fn exchange(asked: &Node, name: &str, patches: &mut Vec<Vec<u8>>) -> Node {
     let newer = patches.get(known..).unwrap_or_default().to_vec();
     if let Some(patch) = pushed {
         if newer.is_empty() {
-            patches.push(patch.to_vec());
+            if !push(patches, patch) {
+                let refusal = NodeBuilder::new("error").attr("code", 400_u16).build();
+                return with_patches(answer.attr("type", "error"), known, newer, Some(refusal));
+            }
             return answer.attr("version", patches.len()).build();
         }
         // The device has to apply what it missed before it may push.
@@ -78,4 +96,15 @@ fn with_patches(
         .attr("version", version)
         .children(error.into_iter().chain([patches]))
         .build()
+}
+
+/// Numbers a patch and stores it, unless it is none.
+fn push(patches: &mut Vec<Vec<u8>>, patch: &[u8]) -> bool {
+    let Ok(mut patch) = waproto::codec::syncd_patch_decode(patch) else {
+        return false;
+    };
+    let version = u64::try_from(patches.len() + 1).ok();
+    patch.version = MessageField::some(wa::SyncdVersion { version });
+    patches.push(waproto::codec::syncd_patch_to_vec(&patch));
+    true
 }

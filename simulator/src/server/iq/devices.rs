@@ -3,9 +3,10 @@
 use wacore_binary::builder::NodeBuilder;
 use wacore_binary::{Jid, Node};
 
+use crate::clock::unix_seconds;
 use crate::server::Server;
 use crate::server::directory::{AccountIndex, DeviceAddress, Directory, lock_phone};
-use crate::server::stanza::{error, jid, result, unix_seconds};
+use crate::server::stanza::{error, jid, result};
 
 impl Server {
     pub(super) fn answer_usync(&self, from: DeviceAddress, iq: &Node) -> Node {

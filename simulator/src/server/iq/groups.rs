@@ -5,9 +5,10 @@ use std::sync::Arc;
 use wacore_binary::builder::NodeBuilder;
 use wacore_binary::{Jid, Node, Server as Namespace};
 
+use crate::clock::unix_seconds;
 use crate::server::directory::{AccountIndex, DeviceAddress, Directory, Group};
 use crate::server::mailbox::{Chat, Class, Entry};
-use crate::server::stanza::{attr, error, jid, result, unix_seconds};
+use crate::server::stanza::{attr, error, jid, result};
 use crate::server::{Reply, Server};
 
 impl Server {
