@@ -11,6 +11,8 @@ mod lease;
 mod link;
 mod media;
 mod run;
+#[cfg(feature = "simulator")]
+mod simulate;
 
 mod table;
 
@@ -50,6 +52,9 @@ enum Command {
     /// See the main job run against a simulated WhatsApp: no phone, no network.
     #[cfg(feature = "simulator")]
     Demo(demo::Demo),
+    /// Serve a simulated WhatsApp on loopback.
+    #[cfg(feature = "simulator")]
+    Simulate(simulate::Simulate),
     /// Show the code that links an account, until it is linked.
     Link(link::Link),
     /// Who operates which account.
@@ -177,6 +182,8 @@ impl Cli {
             Command::Run => run::run().await,
             #[cfg(feature = "simulator")]
             Command::Demo(command) => command.run().await,
+            #[cfg(feature = "simulator")]
+            Command::Simulate(command) => command.run().await,
             Command::Link(command) => command.run().await,
             Command::Lease(command) => command.run(output).await,
             Command::Jobs(command) => command.run(output).await,

@@ -87,7 +87,7 @@ impl Stage {
         command
     }
 
-    /// Starts `whatsapp-worker run`.
+    /// Starts `whatsapp-worker run`. With `RUST_LOG` set, its lines are repeated on stderr.
     ///
     /// # Errors
     /// The binary cannot be started.
@@ -99,9 +99,13 @@ impl Stage {
             .spawn()?;
         let output = child.stdout.take().expect("stdout is piped");
         let (tell, lines) = watch::channel(Vec::new());
+        let echo = std::env::var_os("RUST_LOG").is_some();
         let reader = tokio::spawn(async move {
             let mut output = BufReader::new(output).lines();
             while let Ok(Some(line)) = output.next_line().await {
+                if echo {
+                    eprintln!("{line}");
+                }
                 if let Ok(line) = serde_json::from_str::<Value>(&line) {
                     tell.send_modify(|lines: &mut Vec<Value>| lines.push(line));
                 }

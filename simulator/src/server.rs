@@ -66,15 +66,23 @@ pub(crate) struct Reply {
     pub(crate) stanzas: Vec<Node>,
     /// Whether the connection ends after them.
     pub(crate) hang_up: bool,
-    /// Messages whose delivery receipt has to pass the receipt check before it is acknowledged.
-    pub(crate) delivered: Vec<String>,
 }
 
 impl From<Node> for Reply {
     fn from(stanza: Node) -> Self {
         Self {
             stanzas: vec![stanza],
-            ..Self::default()
+            hang_up: false,
+        }
+    }
+}
+
+impl Reply {
+    /// A stanza after which the connection ends.
+    fn last(stanza: Node) -> Self {
+        Self {
+            stanzas: vec![stanza],
+            hang_up: true,
         }
     }
 }

@@ -1,9 +1,11 @@
 //! `simulate`: a simulated WhatsApp on loopback, for other processes.
 
 use std::net::SocketAddr;
+use std::sync::Arc;
 
 use clap::Args;
 use serde_json::json;
+use simulator::control::Control;
 use simulator::{Options, Simulator};
 
 use super::CliError;
@@ -39,13 +41,17 @@ impl Simulate {
         let sim = Simulator::start(options)
             .await
             .map_err(|error| CliError::Unavailable(error.to_string()))?;
-        let control = sim.serve_control(self.control).await?;
+        let sim = Arc::new(sim);
+        let control = Control::serve(sim.clone(), self.control).await?;
         println!(
             "{}",
-            json!({"url": sim.url(), "control": format!("http://{control}"), "mediaHost": sim.media_host(), "seed": self.seed})
+            json!({"url": sim.url(), "control": format!("http://{}", control.address()), "mediaHost": sim.media_host(), "seed": self.seed})
         );
         shutdown.token().cancelled().await;
-        sim.stop().await;
+        control.stop().await;
+        if let Some(sim) = Arc::into_inner(sim) {
+            sim.stop().await;
+        }
         Ok(())
     }
 }

@@ -193,12 +193,7 @@ fn greet(
         device.unwrap_or(PHONE),
         client_static,
     ) else {
-        let refusal = Reply {
-            stanzas: vec![login_failure(401)],
-            hang_up: true,
-            ..Reply::default()
-        };
-        return Ok((Role::Candidate, refusal));
+        return Ok((Role::Candidate, Reply::last(login_failure(401))));
     };
     if let Some(earlier) = mailbox.attach(id) {
         let replaced = StreamError::Replaced.stanza();
@@ -254,11 +249,11 @@ async fn read(
         tracing::trace!(connection = id.0, tag = %stanza.tag, "received");
         let reply = match role {
             Role::Candidate => server.receive_from_candidate(id, &stanza),
-            Role::Device(address, _) => server.receive(*address, id, &stanza),
+            Role::Device(address, _) => {
+                check_receipt(server, *address, &stanza).await;
+                server.receive(*address, id, &stanza)
+            }
         };
-        if let Role::Device(address, _) = role {
-            check_receipts(server, *address, &reply.delivered).await;
-        }
         let hang_up = reply.hang_up.then_some(Order::HangUp(None));
         let answers = reply.stanzas.into_iter().map(Order::Send).chain(hang_up);
         for order in answers {
@@ -269,19 +264,18 @@ async fn read(
     }
 }
 
-async fn check_receipts(server: &Server, from: DeviceAddress, delivered: &[String]) {
-    if delivered.is_empty() {
-        return;
-    }
+/// Runs the receipt check before the receipt takes effect.
+async fn check_receipt(server: &Server, from: DeviceAddress, stanza: &Node) {
     let Some(check) = server.lint.receipt_check() else {
         return;
     };
+    let taken_over = server.messages_taken_over(from, stanza);
     let account = server.directory().account(from.account).pn.user.to_string();
-    for message_id in delivered {
+    for message_id in taken_over {
         if !check(account.clone(), message_id.clone()).await {
-            server.lint.note(Violation::ReceiptBeforeCommit {
-                message_id: message_id.clone(),
-            });
+            server
+                .lint
+                .note(Violation::ReceiptBeforeCommit { message_id });
         }
     }
 }

@@ -10,7 +10,7 @@
 use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::sync::{Arc, Mutex, PoisonError};
 
-use wacore_binary::{Jid, Server as Namespace};
+use wacore_binary::{Jid, STATUS_BROADCAST_USER, Server as Namespace};
 
 use super::mailbox::{Chat, Mailbox};
 use crate::people::{KeyBundle, OneTimeKey, Phone, SignedKey};
@@ -128,6 +128,14 @@ pub(crate) struct Group {
     pub(crate) members: Vec<AccountIndex>,
 }
 
+/// A conversation of several people, and how they see each other in it.
+#[derive(Debug, Clone)]
+pub(crate) struct Room {
+    pub(crate) jid: Jid,
+    pub(crate) addressing: Namespace,
+    pub(crate) members: Vec<AccountIndex>,
+}
+
 /// The directory.
 #[derive(Default)]
 pub(crate) struct Directory {
@@ -235,8 +243,29 @@ impl Directory {
                 let known = self.groups.contains_key(jid.user.as_str());
                 known.then(|| Chat::Group(jid.user.to_string()))
             }
+            Namespace::Broadcast => {
+                let status = jid.user == STATUS_BROADCAST_USER;
+                status.then_some(Chat::Status)
+            }
             Namespace::Pn if jid.user.is_empty() => Some(Chat::Server),
             _ => self.find(jid).map(Chat::Account),
+        }
+    }
+
+    /// The group or the status broadcast that a conversation is.
+    pub(crate) fn room(&self, chat: &Chat) -> Option<Room> {
+        match chat {
+            Chat::Group(user) => self.groups.get(user).map(|group| Room {
+                jid: group.jid.clone(),
+                addressing: group.addressing,
+                members: group.members.clone(),
+            }),
+            Chat::Status => Some(Room {
+                jid: Jid::status_broadcast(),
+                addressing: Namespace::Lid,
+                members: (0..self.accounts.len()).map(AccountIndex).collect(),
+            }),
+            Chat::Account(_) | Chat::Server => None,
         }
     }
 

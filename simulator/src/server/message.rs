@@ -6,6 +6,7 @@
 //! | a device | one ciphertext | that device (a resend, or a peer message) |
 //! | a group | `skmsg`, and `<participants>` with the key | every device of every member |
 //! | a group, with `participant` | one ciphertext | that device (a resend) |
+//! | `status@broadcast` | as a group | every device of everybody |
 
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
@@ -14,7 +15,7 @@ use wacore_binary::builder::NodeBuilder;
 use wacore_binary::{Jid, Node, Server as Namespace};
 
 use super::Server;
-use super::directory::{AccountIndex, DeviceAddress, Directory, Group, PHONE};
+use super::directory::{DeviceAddress, Directory, PHONE, Room};
 use super::mailbox::{Chat, Class, Entry};
 use super::stanza::{ack, attr, bytes, jid};
 use crate::clock::unix_seconds;
@@ -55,17 +56,21 @@ impl Server {
                 || stanza.attrs.contains_key("participant"),
             to,
         };
-        if matches!(&passage.chat, Chat::Group(group) if !is_member(&directory, group, from.account))
+        let room = directory.room(&passage.chat);
+        if room
+            .as_ref()
+            .is_some_and(|room| !room.members.contains(&from.account))
         {
             return refuse(403);
         }
-        let deliveries = deliveries(&directory, &passage);
+        let deliveries = deliveries(&directory, &passage, room.as_ref());
         if from.device != PHONE {
             self.lint_message(&directory, &passage, &deliveries);
         }
         let mut reached = Vec::new();
         for (device, ciphertexts) in deliveries {
-            self.deliver(&directory, &passage, device, ciphertexts);
+            let envelope = address(&directory, &passage, room.as_ref(), device);
+            self.deliver(&directory, &passage, device, envelope, ciphertexts);
             reached.push(device.account);
         }
         drop(directory);
@@ -82,6 +87,7 @@ impl Server {
         directory: &Directory,
         passage: &Passage<'_>,
         to: DeviceAddress,
+        envelope: NodeBuilder,
         ciphertexts: Vec<Node>,
     ) {
         let Some(device) = directory.device(to) else {
@@ -91,7 +97,7 @@ impl Server {
             stanza, id, from, ..
         } = passage;
         let sender = directory.account(from.account);
-        let mut copy = address(directory, passage, to)
+        let mut copy = envelope
             .attr("id", *id)
             .attr("t", unix_seconds())
             .attr("notify", sender.name.as_str());
@@ -169,14 +175,12 @@ impl Server {
     }
 }
 
-fn is_member(directory: &Directory, group: &str, account: AccountIndex) -> bool {
-    directory
-        .group(group)
-        .is_some_and(|group| group.members.contains(&account))
-}
-
 /// Which devices get which ciphertexts. A device that was unlinked meanwhile gets nothing.
-fn deliveries(directory: &Directory, passage: &Passage<'_>) -> HashMap<DeviceAddress, Vec<Node>> {
+fn deliveries(
+    directory: &Directory,
+    passage: &Passage<'_>,
+    room: Option<&Room>,
+) -> HashMap<DeviceAddress, Vec<Node>> {
     let Passage {
         stanza, from, to, ..
     } = passage;
@@ -193,47 +197,39 @@ fn deliveries(directory: &Directory, passage: &Passage<'_>) -> HashMap<DeviceAdd
             own.entry(device).or_default().extend(ciphertexts);
         }
     }
-    match &passage.chat {
-        Chat::Group(group) => {
-            if let Some(one) = jid(stanza, "participant") {
-                let device = directory.find_device(&one);
-                own.extend(device.map(|device| (device, shared)));
-            } else if let Some(group) = directory.group(group) {
-                for device in devices_of_members(directory, group).filter(|device| device != from) {
-                    own.entry(device)
-                        .or_default()
-                        .extend(shared.iter().cloned());
-                }
+    match (room, jid(stanza, "participant")) {
+        _ if shared.is_empty() => {}
+        (Some(room), None) => {
+            let members = room.members.iter();
+            let devices = members.flat_map(|member| directory.devices_of(*member));
+            for device in devices.filter(|device| device != from) {
+                let ciphertexts = own.entry(device).or_default();
+                ciphertexts.extend(shared.iter().cloned());
             }
         }
-        _ if !shared.is_empty() => {
-            let device = directory.find_device(to).filter(|device| device != from);
+        (_, one) => {
+            let device = directory.find_device(&one.unwrap_or_else(|| to.clone()));
+            let device = device.filter(|device| device != from);
             own.extend(device.map(|device| (device, shared)));
         }
-        _ => {}
     }
     own
 }
 
-fn devices_of_members<'a>(
-    directory: &'a Directory,
-    group: &'a Group,
-) -> impl Iterator<Item = DeviceAddress> + 'a {
-    let members = group.members.iter();
-    members.flat_map(|member| directory.devices_of(*member))
-}
-
 /// The names on the envelope: who it is from, as the receiving device should see it.
-fn address(directory: &Directory, passage: &Passage<'_>, to: DeviceAddress) -> NodeBuilder {
+fn address(
+    directory: &Directory,
+    passage: &Passage<'_>,
+    room: Option<&Room>,
+    to: DeviceAddress,
+) -> NodeBuilder {
     let Passage { from, stanza, .. } = passage;
     let copy = NodeBuilder::new("message");
     let sender = directory.account(from.account);
-    if let Chat::Group(user) = &passage.chat {
-        let addressing = directory
-            .group(user)
-            .map_or(Namespace::Lid, |group| group.addressing);
+    if let Some(room) = room {
+        let addressing = room.addressing;
         let copy = copy
-            .attr("from", passage.to.to_non_ad())
+            .attr("from", &room.jid)
             .attr("participant", directory.jid_of(*from, addressing));
         return if addressing.is_pn_family() {
             copy.attr("addressing_mode", "pn")

@@ -108,11 +108,7 @@ impl Server {
         registration: &DevicePairingRegistrationData,
     ) -> Reply {
         let Some(keys) = published_keys(registration) else {
-            return Reply {
-                stanzas: vec![super::lines::login_failure(400)],
-                hang_up: true,
-                ..Reply::default()
-            };
+            return Reply::last(super::lines::login_failure(400));
         };
         let refs: Vec<String> = (0..REFS)
             .map(|_| hex::encode(crate::people::random_bytes::<24>()))
@@ -335,22 +331,14 @@ impl Server {
                 Err(PairingError::Refused(text.unwrap_or_default().into_owned()))
             }
         };
-        let reply = match &outcome {
-            Ok(_) => Reply {
-                stanzas: vec![StreamError::Restart.stanza()],
-                hang_up: true,
-                ..Reply::default()
-            },
-            Err(_) => Reply {
-                stanzas: vec![StreamError::Unauthorized.stanza()],
-                hang_up: true,
-                ..Reply::default()
-            },
+        let farewell = match &outcome {
+            Ok(_) => StreamError::Restart,
+            Err(_) => StreamError::Unauthorized,
         };
         if offer.done.send(outcome).is_err() {
             tracing::debug!("nobody waits for the companion any more");
         }
-        reply
+        Reply::last(farewell.stanza())
     }
 
     fn admit(

@@ -13,7 +13,7 @@ use wacore_binary::{Jid, Node, Server as Namespace};
 
 use super::directory::{DeviceAddress, Directory, PHONE};
 use super::ledger::SeenReceipt;
-use super::mailbox::{Chat, Class, Confirmed, Entry};
+use super::mailbox::{Chat, Class, Entry};
 use super::stanza::{ack, attr, jid};
 use super::{Reply, Server};
 use crate::clock::unix_seconds;
@@ -21,19 +21,17 @@ use crate::clock::unix_seconds;
 /// The name of a receipt without a type.
 const DELIVERED: &str = "delivered";
 
+/// Receipts by which a client takes charge of a message.
+const CONFIRMS_DELIVERY: [&str; 3] = [DELIVERED, "inactive", "sender"];
+
 impl Server {
     /// Takes a receipt and acknowledges it.
     pub(super) fn accept_receipt(&self, from: DeviceAddress, stanza: &Node) -> Reply {
         let kind = attr(stanza, "type").unwrap_or_else(|| DELIVERED.into());
         let chat = self.chat_of(stanza);
         let ids = message_ids(stanza);
-        let mut delivered = Vec::new();
         for id in &ids {
-            if self.confirm(from, Class::Message, id, &chat) == Confirmed::Settled
-                && kind != "retry"
-            {
-                delivered.push(id.clone());
-            }
+            self.confirm(from, Class::Message, id, &chat);
             self.ledger.receipt(SeenReceipt {
                 message_id: id.clone(),
                 kind: kind.to_string(),
@@ -50,11 +48,22 @@ impl Server {
         if let Some(kind) = stanza.attrs.get("type") {
             acknowledgement = acknowledgement.attr("type", kind.clone());
         }
-        Reply {
-            stanzas: vec![acknowledgement.build()],
-            delivered,
-            ..Reply::default()
+        acknowledgement.build().into()
+    }
+
+    /// The messages that a receipt takes charge of: those whose commit the lint may ask for.
+    pub(super) fn messages_taken_over(&self, from: DeviceAddress, stanza: &Node) -> Vec<String> {
+        let kind = attr(stanza, "type").unwrap_or_else(|| DELIVERED.into());
+        if stanza.tag != "receipt" || !CONFIRMS_DELIVERY.contains(&kind.as_ref()) {
+            return Vec::new();
         }
+        let directory = self.directory();
+        let Some(device) = directory.device(from) else {
+            return Vec::new();
+        };
+        let mut ids = message_ids(stanza);
+        ids.retain(|id| device.mailbox.awaits_receipt(id));
+        ids
     }
 
     fn forward_to_sender(&self, from: DeviceAddress, chat: &Chat, stanza: &Node) {

@@ -197,11 +197,30 @@ impl Stock {
             .await;
     }
 
+    /// Waits for a receipt of this kind, by its name in the library.
+    pub async fn receipt(&mut self, id: &str, kind: &str) {
+        self.wait(|event| match event {
+            Event::Receipt(receipt) => {
+                let named = receipt.message_ids.iter().any(|named| named == id);
+                (named && format!("{:?}", receipt.r#type) == kind).then_some(())
+            }
+            _ => None,
+        })
+        .await;
+    }
+
     /// Waits for the message with this id.
     pub async fn message(&mut self, id: &str) -> InboundMessage {
+        self.copies(id, 1).await.remove(0)
+    }
+
+    /// Waits for `count` messages with this id.
+    pub async fn copies(&mut self, id: &str, count: usize) -> Vec<InboundMessage> {
         loop {
-            if let Some(message) = self.inbox.iter().find(|message| message.info.id == id) {
-                return message.clone();
+            let copies = self.inbox.iter().filter(|message| message.info.id == id);
+            let copies: Vec<_> = copies.cloned().collect();
+            if copies.len() >= count {
+                return copies;
             }
             self.next().await;
         }
