@@ -91,11 +91,16 @@ impl Store {
             .busy_timeout(busy)
             .statement_cache_capacity(64);
         let one = || SqlitePoolOptions::new().max_connections(1).idle_timeout(None);
-        let writer = one()
-            .connect_with(options.clone())
-            .await
-            .map_err(|error| cannot_open(&path, error))?;
-        let store_id = schema::migrate(&writer, &path).await?;
+        let (writer, store_id) = {
+            // Making a file WAL wants it alone, and does not wait as other statements do.
+            let _turn = schema::Turn::take(&path).await?;
+            let writer = one()
+                .connect_with(options.clone())
+                .await
+                .map_err(|error| cannot_open(&path, error))?;
+            let store_id = schema::migrate(&writer, &path).await?;
+            (writer, store_id)
+        };
         let leases = one().connect_with(options.clone()).await?;
         let readers = SqlitePoolOptions::new()
             .max_connections(3)

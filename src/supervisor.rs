@@ -285,7 +285,7 @@ impl AccountState {
     /// For people.
     pub fn describe(&self) -> String {
         match self {
-            Self::Disabled => "disabled: `whatsapp-worker accounts enable` switches it on".to_owned(),
+            Self::Disabled => "disabled in the store".to_owned(),
             Self::Ineligible { auth_home } => format!(
                 "ineligible: the local auth state of this account is on installation {auth_home}; run the worker there"
             ),

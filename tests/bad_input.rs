@@ -76,8 +76,7 @@ async fn a_damaged_auth_file_is_named_kept_and_never_replaced_by_new_credentials
     assert_eq!(worker.terminate().await.expect("ours"), Some(0));
     let file = theatre.stage.auth_dir().join("default").join("auth.db");
     let mut bytes = std::fs::read(&file).expect("the file is where the docs say");
-    let middle = bytes.len() / 2;
-    for byte in &mut bytes[middle..middle + 4096] {
+    for byte in bytes.iter_mut().skip(4096) {
         *byte ^= 0x5a;
     }
     std::fs::write(&file, &bytes).expect("writes");
@@ -125,4 +124,33 @@ async fn a_lost_key_is_named_and_no_new_one_is_made() {
     assert_eq!(output.status.code(), Some(77), "{}", error(&output));
     assert!(error(&output).contains("auth.key"), "{}", error(&output));
     assert!(!key.exists());
+}
+
+#[tokio::test]
+async fn a_linked_account_without_its_auth_file_gets_no_new_credentials_unless_told() {
+    let theatre = Theatre::open().await;
+    let mut worker = theatre.linked_worker("one").await;
+    assert_eq!(worker.terminate().await.expect("ours"), Some(0));
+    std::fs::remove_dir_all(theatre.stage.auth_dir().join("default")).expect("removes");
+    let mut worker = theatre.stage.start("one").expect("starts");
+    let told = worker
+        .wait_for("whatsapp.session.error", PATIENCE, |_| true)
+        .await
+        .expect("it says so");
+    let message = told["message"].as_str().expect("text");
+    assert!(message.contains("auth.db is not there") && message.contains("--again"), "{message}");
+    assert_eq!(worker.count("whatsapp.qr.available"), 0);
+    assert_eq!(worker.terminate().await.expect("ours"), Some(0));
+    let shown = theatre
+        .stage
+        .command("operator", &["link", "--again", "--raw", "--once"])
+        .output()
+        .await
+        .expect("runs");
+    assert_eq!(shown.status.code(), Some(0), "{}", error(&shown));
+    theatre
+        .shop
+        .scan_qr(String::from_utf8_lossy(&shown.stdout).trim())
+        .await
+        .expect_err("`--once` ended the connection that the code was for");
 }

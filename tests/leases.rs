@@ -100,6 +100,12 @@ async fn a_forced_release_ousts_the_holder_for_one_ttl() {
         .wait_for("whatsapp.lease.heartbeat.lost", PATIENCE, |_| true)
         .await
         .expect("it finds out");
+    first
+        .wait_for("whatsapp.lease.acquire.contended", PATIENCE, |_| true)
+        .await
+        .expect("it stands by after its TTL");
+    assert_eq!(second.count("whatsapp.connection.closed"), 0, "the new holder stays connected");
+    assert_eq!(second.count("whatsapp.connection.conflict"), 0);
 }
 
 fn signal(worker: &whatsapp_worker::rehearsal::Worker, signal: rustix::process::Signal) {

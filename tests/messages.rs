@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 use simulator::people::{Attachment, Content, MediaKind, MessageRef};
 use simulator::{Faults, GroupAddressing, StreamError};
-use whatsapp_worker::store::{Job, JobStatus};
+use whatsapp_worker::store::{Job, JobStatus, LinkCodeKind};
 
 use crate::theatre::{PATIENCE, Theatre};
 
@@ -277,7 +277,9 @@ async fn an_account_is_linked_by_an_eight_character_code() {
         .expect("starts");
     let store = theatre.store().await;
     let code = loop {
-        if let Some(code) = store.link_code(&theatre.account).await.expect("answers") {
+        if let Some(code) = store.link_code(&theatre.account).await.expect("answers")
+            && code.kind == LinkCodeKind::Pairing
+        {
             break code.code;
         }
         // justified: another process writes the store, and SQLite does not notify.

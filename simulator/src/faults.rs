@@ -2,7 +2,8 @@
 //!
 //! Faults act on the wire, between a device's queue and its socket: the queue keeps the good copy,
 //! so that a real client can always recover by a retry or a reconnect. Decisions are drawn from
-//! one seeded generator; [`FaultPlan::seed`] is printed by everything that reports a failure.
+//! one seeded generator; its seed ([`crate::Simulator::seed`]) is logged
+//! whenever faults are set, and belongs into the message of every failed assertion.
 
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;

@@ -1,14 +1,14 @@
 //! The whole simulation: one server, one media host, the people, and what a test asks of them.
 
 mod linked;
+mod waiting;
 
 use std::collections::BTreeMap;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::sync::{Arc, Mutex};
-use std::time::Duration;
 
 use thiserror::Error;
-use tokio::sync::{mpsc, watch};
+use tokio::sync::mpsc;
 use tokio_util::sync::{CancellationToken, DropGuard};
 use tokio_util::task::TaskTracker;
 use wacore::store::device::CachedServerCertChain;
@@ -18,7 +18,7 @@ use crate::faults::Faults;
 use crate::lint::{ReceiptCheck, Violation};
 use crate::media::{MediaError, MediaServer, MediaStore};
 use crate::people::Phone;
-use crate::person::{Birth, PHONE_TASKS, Person, TimedOut};
+use crate::person::{Birth, PHONE_TASKS, Person};
 use crate::server::directory::DeviceAddress;
 use crate::server::ledger::SeenReceipt;
 use crate::server::lines::{Order, StreamError};
@@ -245,51 +245,6 @@ impl Simulator {
         self.server.ledger.receipts(message_id)
     }
 
-    /// Waits until a device of `person` has sent a receipt of `kind` (see [`SeenReceipt::kind`]).
-    /// Cancel safe.
-    ///
-    /// # Errors
-    /// None came within `patience`.
-    pub async fn wait_receipt(
-        &self,
-        person: &Person,
-        device: u16,
-        message_id: &str,
-        kind: &str,
-        patience: Duration,
-    ) -> Result<(), TimedOut> {
-        let seen = || {
-            self.receipts(message_id).iter().any(|receipt| {
-                receipt.account == person.account()
-                    && receipt.device == device
-                    && receipt.kind == kind
-            })
-        };
-        until(self.server.ledger.watch(), patience, seen).await
-    }
-
-    /// Waits until a device of `person` has confirmed the delivery of a message, be it as an active
-    /// or an inactive companion. Cancel safe.
-    ///
-    /// # Errors
-    /// It did not within `patience`.
-    pub async fn wait_delivered(
-        &self,
-        person: &Person,
-        device: u16,
-        message_id: &str,
-        patience: Duration,
-    ) -> Result<(), TimedOut> {
-        let seen = || {
-            self.receipts(message_id).iter().any(|receipt| {
-                receipt.account == person.account()
-                    && receipt.device == device
-                    && matches!(receipt.kind.as_str(), "delivered" | "inactive")
-            })
-        };
-        until(self.server.ledger.watch(), patience, seen).await
-    }
-
     /// How many stanzas a device has not confirmed; `None` when there is no such device.
     pub fn queue_len(&self, person: &Person, device: u16) -> Option<usize> {
         let directory = self.server.directory();
@@ -298,41 +253,12 @@ impl Simulator {
         Some(device.mailbox.len())
     }
 
-    /// Waits until a device has confirmed everything. Cancel safe.
-    ///
-    /// # Errors
-    /// It did not within `patience`.
-    pub async fn wait_empty(
-        &self,
-        person: &Person,
-        device: u16,
-        patience: Duration,
-    ) -> Result<(), TimedOut> {
-        let empty = || self.queue_len(person, device) == Some(0);
-        until(self.server.ledger.watch(), patience, empty).await
-    }
-
     /// Whether a device is logged in.
     pub fn is_online(&self, person: &Person, device: u16) -> bool {
         let directory = self.server.directory();
         let account = person.account();
         let device = directory.device(DeviceAddress { account, device });
         device.is_some_and(|device| device.mailbox.reader().is_some())
-    }
-
-    /// Waits until a device is logged in, or with `online` false until it is not. Cancel safe.
-    ///
-    /// # Errors
-    /// It did not happen within `patience`.
-    pub async fn wait_online(
-        &self,
-        person: &Person,
-        device: u16,
-        online: bool,
-        patience: Duration,
-    ) -> Result<(), TimedOut> {
-        let reached = || self.is_online(person, device) == online;
-        until(self.server.lines.watch(), patience, reached).await
     }
 
     /// How many clients are logged in.
@@ -383,26 +309,4 @@ impl Simulator {
     pub fn unknown_iqs(&self) -> BTreeMap<String, u64> {
         self.server.unknown_iqs()
     }
-}
-
-async fn until(
-    mut changes: watch::Receiver<u64>,
-    patience: Duration,
-    reached: impl Fn() -> bool,
-) -> Result<(), TimedOut> {
-    let waiting = async {
-        loop {
-            changes.borrow_and_update();
-            if reached() {
-                return;
-            }
-            changes
-                .changed()
-                .await
-                .expect("the server outlives whoever waits on it");
-        }
-    };
-    tokio::time::timeout(patience, waiting)
-        .await
-        .map_err(|_| TimedOut(patience))
 }

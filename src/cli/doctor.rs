@@ -6,7 +6,7 @@ use clap::Args;
 use serde_json::json;
 
 use super::table::print;
-use super::{CliError, Output};
+use super::{CliError, Output, chain};
 use crate::app::{auth_home, open_store};
 use crate::clock::{self, Boot};
 use crate::config::{Config, Values};
@@ -99,8 +99,8 @@ async fn store(config: &Config, findings: &mut Vec<Finding>) {
     findings.push(Finding {
         check: "store",
         outcome: match &answer {
-            Ok(_) if took < SLOW => Ok(format!("{}, answers in {took:?}", store.path().display())),
-            Ok(_) => Err(format!("it answers in {took:?}: heartbeats will be late; move it to a faster disk")),
+            Ok(_) if took < SLOW => Ok(format!("{}, answers in {} ms", store.path().display(), took.as_millis())),
+            Ok(_) => Err(format!("it answers in {} ms: heartbeats will be late; move it to a faster disk", took.as_millis())),
             Err(error) => Err(error.to_string()),
         },
     });
@@ -143,16 +143,8 @@ async fn whatsapp(config: &Config) -> Result<String, String> {
         Ok((transport, _events)) => {
             let took = Boot::now().since(asked);
             transport.close().await;
-            Ok(format!("{url} answers in {took:?}"))
+            Ok(format!("{url} answers in {} ms", took.as_millis()))
         }
-        Err(error) => {
-            let mut text = format!("{url}: {error}");
-            let mut source = std::error::Error::source(&error);
-            while let Some(cause) = source {
-                text = format!("{text}: {cause}");
-                source = cause.source();
-            }
-            Err(text)
-        }
+        Err(error) => Err(format!("{url}: {}", chain(&error))),
     }
 }

@@ -40,6 +40,9 @@ pub(super) struct Link {
     /// Print the text behind each QR code on a line of its own.
     #[arg(long, conflicts_with = "phone")]
     raw: bool,
+    /// Give up a link whose auth state is lost, and link anew.
+    #[arg(long)]
+    again: bool,
     /// Show one code and end, without waiting for it to be used.
     #[arg(long)]
     once: bool,
@@ -50,12 +53,17 @@ impl Link {
         let app = App::build(load_config()?).await?;
         let store = app.shared().store.clone();
         store.add_account(&self.account, "operator").await?;
+        if self.again {
+            store.forget_link(&self.account, "operator").await?;
+        }
         if let Some(account) = store.account(&self.account).await?
             && account.linked_at.is_some()
         {
             eprintln!("Account '{}' is linked already.", self.account);
             return Ok(());
         }
+        // Before the session begins: it then asks for the right kind of code at once.
+        store.wish_to_link(&self.account, self.phone.as_ref(), WATCHING).await?;
         let shutdown = Shutdown::listen()?;
         let stop = shutdown.token().child_token();
         let supervisor = Supervisor::new(

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use clap::Subcommand;
 
-use super::{CliError, load_config};
+use super::{CliError, chain, load_config};
 use crate::app::open_store;
 use crate::ids::JobId;
 use crate::inbound::message::Content;
@@ -48,7 +48,7 @@ impl Media {
         let size = MediaStore::new(http, &network)
             .download(media, kind, &out)
             .await
-            .map_err(|error| CliError::Failed(error.to_string()))?;
+            .map_err(|error| CliError::Failed(chain(&error)))?;
         println!("{} bytes, SHA-256 {}, in {}", size, media.sha256, out.display());
         Ok(())
     }

@@ -8,6 +8,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::sync::{mpsc, oneshot};
+use tokio_util::sync::CancellationToken;
 use tokio_util::task::AbortOnDropHandle;
 use tracing::warn;
 
@@ -56,43 +57,58 @@ struct Batch {
 
 /// The task behind an [`Intake`]. Dropping it ends the intake.
 #[derive(Debug)]
-pub struct Committer(AbortOnDropHandle<()>);
+pub struct Committer {
+    stop: CancellationToken,
+    task: AbortOnDropHandle<()>,
+}
 
 impl Committer {
-    /// Resolves when everything that was handed in is committed or refused. The last [`Intake`] must
-    /// be gone. Cancel safe.
+    /// Takes nothing more in, and resolves when what was handed in before is committed or refused.
     pub async fn finish(mut self) {
+        self.stop.cancel();
         // A panic has been reported by the runtime; either way nothing is committed any more.
-        let _ = (&mut self.0).await;
+        let _ = (&mut self.task).await;
     }
 }
 
 /// Opens the intake of one term.
 pub fn open(store: Store, fence: Arc<Fence>, trust: Trust, policy: Policy) -> (Intake, Committer) {
     let (queue, waiting) = mpsc::channel(WAITING);
-    let task = tokio::spawn(commit_all(store, fence, trust, waiting));
+    let stop = CancellationToken::new();
+    let task = tokio::spawn(commit_all(store, fence, trust, waiting, stop.clone()));
     let intake = Intake {
         queue,
         policy: Arc::new(policy),
     };
-    (intake, Committer(AbortOnDropHandle::new(task)))
+    let task = AbortOnDropHandle::new(task);
+    (intake, Committer { stop, task })
 }
 
 /// An intake that commits nothing and refuses nothing: what a benchmark compares with.
 #[cfg(feature = "simulator")]
 pub fn discard(policy: Policy) -> (Intake, Committer) {
     let (queue, mut waiting) = mpsc::channel::<Batch>(WAITING);
+    let stop = CancellationToken::new();
+    let stopped = stop.clone();
     let task = tokio::spawn(async move {
-        while let Some(batch) = waiting.recv().await {
-            // The hook that asked may be gone with its connection.
-            let _ = batch.done.send(Ok(()));
+        let discarding = async {
+            while let Some(batch) = waiting.recv().await {
+                // The hook that asked may be gone with its connection.
+                let _ = batch.done.send(Ok(()));
+            }
+        };
+        // Nothing is kept, so nothing is lost with the branch that is dropped.
+        tokio::select! {
+            () = stopped.cancelled() => {}
+            () = discarding => {}
         }
     });
     let intake = Intake {
         queue,
         policy: Arc::new(policy),
     };
-    (intake, Committer(AbortOnDropHandle::new(task)))
+    let task = AbortOnDropHandle::new(task);
+    (intake, Committer { stop, task })
 }
 
 impl Intake {
@@ -147,9 +163,22 @@ async fn commit_all(
     fence: Arc<Fence>,
     trust: Trust,
     mut waiting: mpsc::Receiver<Batch>,
+    stop: CancellationToken,
 ) {
     let mut gathered = Vec::new();
-    while waiting.recv_many(&mut gathered, WAITING).await > 0 {
+    loop {
+        // A batch that loses the race stays in the queue, which is emptied after it is closed.
+        let received = tokio::select! {
+            biased;
+            () = stop.cancelled(), if !waiting.is_closed() => {
+                waiting.close();
+                continue;
+            }
+            received = waiting.recv_many(&mut gathered, WAITING) => received,
+        };
+        if received == 0 {
+            return;
+        }
         while !gathered.is_empty() {
             let mut messages = 0;
             let together = gathered

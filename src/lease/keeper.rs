@@ -45,6 +45,7 @@ pub struct Term {
     fence: Arc<Fence>,
     trust: Trust,
     owner: OwnerId,
+    timing: LeaseTiming,
     store: Store,
     loss: watch::Receiver<Option<Loss>>,
     stop: CancellationToken,
@@ -86,6 +87,7 @@ impl Term {
             fence,
             trust,
             owner,
+            timing,
             store,
             loss,
             stop,
@@ -107,6 +109,24 @@ impl Term {
     /// What everything that touches WhatsApp asks first.
     pub fn trust(&self) -> &Trust {
         &self.trust
+    }
+
+    /// Asks the store now, instead of waiting for the next heartbeat: somebody else uses the
+    /// account's credentials. `Err`: the lease is lost, or the store cannot tell and nothing may be
+    /// concluded from that (`None`).
+    pub async fn confirm(&self) -> Result<(), Option<Loss>> {
+        let asked = Boot::now();
+        match self.store.renew_lease(&self.fence, self.timing.ttl()).await {
+            Ok(Some(_)) => {
+                self.trust.extend(self.timing.trusted_until(asked));
+                Ok(())
+            }
+            Ok(None) => {
+                self.trust.revoke();
+                Err(Some(Loss::Refused))
+            }
+            Err(_) => Err(None),
+        }
     }
 
     /// Resolves when the lease is lost. Cancel safe.

@@ -185,6 +185,7 @@ impl Connection {
     /// Ends the connection without waiting for anything: the lease is lost.
     pub async fn cut(self) {
         self.taps.paused.cancel();
+        self.client.signal_shutdown_sync();
         self.handle.abort();
         self.taps.close().await;
     }

@@ -5,8 +5,6 @@
 //!   loopback to loopback) and not more than five times.
 //! - Everything is bounded: buffered bodies in size, streams in size and in what waits between the
 //!   network and their reader, exchanges in time. A stream must move within half a minute.
-//! - A simulator on plain `ws://` loopback has no certificate, and the library asks media hosts by
-//!   `https` only: with such a server, requests for loopback hosts go out as `http`.
 //!
 //! The streaming calls are synchronous, as the library's trait wants them: call them from a
 //! blocking thread of a running runtime. Their network side is a task owned by the call or by the
@@ -89,7 +87,6 @@ impl From<reqwest::Error> for HttpError {
 pub struct WebClient {
     client: Client,
     runtime: tokio::runtime::Handle,
-    plain_loopback: bool,
 }
 
 impl WebClient {
@@ -116,18 +113,13 @@ impl WebClient {
         Ok(Self {
             client: builder.build()?,
             runtime: tokio::runtime::Handle::current(),
-            plain_loopback: network.ws_url.is_loopback() && !network.ws_url.is_tls(),
         })
     }
 
     fn request(&self, request: &HttpRequest) -> Result<RequestBuilder, HttpError> {
         let method = Method::from_bytes(request.method.as_bytes())
             .map_err(|e| HttpError::NotAllowed(e.to_string()))?;
-        let mut url = Url::parse(&request.url).map_err(|e| HttpError::NotAllowed(e.to_string()))?;
-        if self.plain_loopback && url.scheme() == "https" && is_loopback(&url) {
-            url.set_scheme("http")
-                .expect("http and https are interchangeable");
-        }
+        let url = Url::parse(&request.url).map_err(|e| HttpError::NotAllowed(e.to_string()))?;
         check(&url, cfg!(feature = "simulator")).map_err(HttpError::NotAllowed)?;
         let mut headers = HeaderMap::with_capacity(request.headers.len());
         for (name, value) in &request.headers {

@@ -113,6 +113,7 @@ impl Life<'_> {
     async fn open_medium(&self) -> Result<Arc<LocalMedium>, Outcome> {
         let home = &self.context.home;
         let name = self.account_name()?;
+        self.refuse_to_forget().await?;
         let opened = LocalMedium::open(
             &home.dir,
             &name,
@@ -124,6 +125,29 @@ impl Life<'_> {
             Err(auth_store::OpenMediumError::Fenced { .. }) => Err(Outcome::Lost(Loss::Refused)),
             Err(error) => Err(unusable("auth_unusable", &error)),
         }
+    }
+
+    /// An account that was linked here and has no auth file any more has lost it: new credentials
+    /// would hide that.
+    async fn refuse_to_forget(&self) -> Result<(), Outcome> {
+        let context = self.context;
+        let account = match context.store.account(&context.account).await {
+            Ok(account) => account,
+            Err(error) => return Err(unusable("store", &error)),
+        };
+        let linked = account.is_some_and(|account| account.linked_at.is_some());
+        let file = context.home.dir.join(context.account.as_str()).join("auth.db");
+        if linked && !file.exists() {
+            return Err(Outcome::Unusable {
+                code: "auth_missing",
+                detail: format!(
+                    "account '{account}' is linked, but {file} is not there: restore it, or give the link up with `whatsapp-worker link --account {account} --again`",
+                    account = context.account,
+                    file = file.display()
+                ),
+            });
+        }
+        Ok(())
     }
 
     fn account_name(&self) -> Result<auth_store::AccountName, Outcome> {
@@ -225,15 +249,15 @@ impl Life<'_> {
                 Err(next) => next,
             };
             let pause = match next {
-                Next::Connect => continue,
+                Next::Connect => Duration::ZERO,
                 Next::Pause(pause) => pause,
                 next => return next,
             };
-            if auth.poisoned().borrow().is_some() {
-                return Next::Connect;
-            }
             if let Some(finish) = self.pause(pause).await {
                 return finish;
+            }
+            if auth.poisoned().borrow().is_some() {
+                return Next::Connect;
             }
         }
     }
@@ -314,10 +338,13 @@ impl Life<'_> {
         Ok(end)
     }
 
-    fn poisoned(&self, why: &str) -> Next {
+    fn poisoned(&self, why: &Poison) -> Next {
+        if let Poison::Fenced { .. } = why {
+            return Next::Finish(Outcome::Lost(Loss::Refused));
+        }
         event::emit(Event::SessionError {
             account: &self.context.account,
-            message: why,
+            message: &why.to_string(),
         });
         Next::Pause(FIRST_PAUSE)
     }
@@ -347,6 +374,12 @@ impl Life<'_> {
                 Next::Pause(pause_after(attempts.failed))
             }
             End::Replaced => {
+                match self.term.confirm().await {
+                    Ok(()) => {}
+                    Err(Some(loss)) => return Next::Finish(Outcome::Lost(loss)),
+                    // The holder may have changed: no connect before the store says that it has not.
+                    Err(None) => return Next::Pause(LONGEST_PAUSE),
+                }
                 let now = Boot::now();
                 attempts.replaced.push_back(now);
                 attempts
@@ -572,11 +605,12 @@ impl Live<'_> {
 }
 
 /// Resolves when the auth store takes no more writes. Cancel safe.
-async fn poison(state: &mut watch::Receiver<Option<Poison>>) -> String {
-    match state.wait_for(Option::is_some).await {
-        Ok(reason) => reason.as_ref().map(ToString::to_string).unwrap_or_default(),
-        Err(_) => "the auth store is gone".to_owned(),
-    }
+async fn poison(state: &mut watch::Receiver<Option<Poison>>) -> Poison {
+    let reason = state.wait_for(Option::is_some).await;
+    reason
+        .ok()
+        .and_then(|reason| reason.clone())
+        .unwrap_or(Poison::Closed)
 }
 
 /// Doubled each time, with a fifth of jitter.

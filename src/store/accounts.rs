@@ -118,6 +118,21 @@ impl Store {
         Ok(())
     }
 
+    /// An operator gives the link up: its auth state is lost, and a new one may be made.
+    ///
+    /// # Errors
+    /// [`StoreError::Unavailable`].
+    pub async fn forget_link(&self, account: &AccountId, actor: &str) -> Result<()> {
+        let mut tx = self.begin().await?;
+        query("UPDATE accounts SET linked_at = NULL, auth_home = NULL WHERE account_id = $1")
+            .bind(account.as_str())
+            .execute(&mut *tx)
+            .await?;
+        audit::write(&mut tx, Some(account), actor, "account.link_forgotten", "").await?;
+        tx.commit().await?;
+        Ok(())
+    }
+
     /// The server ended the link.
     ///
     /// # Errors

@@ -1,5 +1,6 @@
 //! Migrations and what is checked before a store is used.
 
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 
 use sqlx::migrate::{Migration, MigrationType, Migrator};
@@ -13,10 +14,8 @@ const VERSION: i64 = 1;
 const MIGRATIONS: [(i64, &str, &str); 1] =
     [(1, "init", include_str!("../../migrations/001_init.sql"))];
 
-/// Brings the schema up to date and returns the store's id. Several processes may start at once: a
-/// file lock lets one of them migrate.
+/// Brings the schema up to date and returns the store's id. The caller has the [`Turn`].
 pub(super) async fn migrate(pool: &SqlitePool, path: &Path) -> Result<String> {
-    let _turn = MigrationTurn::take(path).await?;
     if let Some((version, min_compatible)) = version(pool).await?
         && VERSION < min_compatible
     {
@@ -71,16 +70,23 @@ async fn version(pool: &SqlitePool) -> Result<Option<(i64, i64)>> {
     )
 }
 
-/// Held while migrating; the lock goes with the file handle.
-struct MigrationTurn(#[expect(dead_code, reason = "dropping it unlocks")] std::fs::File);
+/// Processes that start at once open and migrate the store one after the other. The lock goes with
+/// the file handle.
+pub(super) struct Turn(#[expect(dead_code, reason = "dropping it unlocks")] std::fs::File);
 
-impl MigrationTurn {
-    async fn take(store: &Path) -> Result<Self> {
-        let path = store.with_extension("migrate.lock");
+impl Turn {
+    /// Waits for the turn, and makes the store's file when there is none: for its owner's eyes only.
+    pub(super) async fn take(store: &Path) -> Result<Self> {
+        let (path, lock) = (store.to_owned(), store.with_extension("open.lock"));
         let lock = tokio::task::spawn_blocking(move || {
-            let file = std::fs::File::create(&path)?;
-            file.lock()?;
-            std::io::Result::Ok(file)
+            let lock = std::fs::File::create(&lock)?;
+            lock.lock()?;
+            std::fs::OpenOptions::new()
+                .append(true)
+                .create(true)
+                .mode(0o600)
+                .open(&path)?;
+            std::io::Result::Ok(lock)
         });
         lock.await
             .expect("locking a file does not panic")

@@ -53,7 +53,8 @@ impl Person {
 
     fn origin(&self, stanza: &Node) -> Option<Origin> {
         let from = jid(stanza, "from")?;
-        let group = from.is_group().then(|| from.clone());
+        let several = from.is_group() || from.is_status_broadcast();
+        let group = several.then(|| from.clone());
         let writer = if group.is_some() {
             jid(stanza, "participant")?
         } else {
@@ -156,7 +157,7 @@ impl Person {
             .attr("id", id)
             .attr("type", "read")
             .attr("t", unix_seconds());
-        let receipt = if chat.ends_with("@g.us") {
+        let receipt = if chat.ends_with("@g.us") || chat.ends_with("@broadcast") {
             receipt.attr("to", chat).attr("participant", sender)
         } else {
             receipt.attr("to", sender)

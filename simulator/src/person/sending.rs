@@ -45,7 +45,7 @@ struct Audience {
 }
 
 impl Person {
-    /// Writes to a person or a group and returns the message id once the server accepted it.
+    /// Writes to a person, a group or `status@broadcast` and returns the message id once the server accepted it.
     /// Companions of this person get their copy. A person is addressed as `to` says: under the
     /// phone number or the LID.
     ///
@@ -90,10 +90,8 @@ impl Person {
 
     fn author_for(&self, to: &Jid) -> Jid {
         let directory = self.inner.server.directory();
-        let namespace = match directory.group(&to.user) {
-            Some(group) => group.addressing,
-            None => to.server,
-        };
+        let room = directory.chat(to).and_then(|chat| directory.room(&chat));
+        let namespace = room.map_or(to.server, |room| room.addressing);
         directory.account(self.inner.account).jid(namespace).clone()
     }
 
@@ -103,8 +101,11 @@ impl Person {
         let (group, accounts) = match directory.chat(to)? {
             Chat::Account(peer) if peer == own.account => (None, vec![peer]),
             Chat::Account(peer) => (None, vec![peer, own.account]),
-            Chat::Group(user) => (Some(to.clone()), directory.group(&user)?.members.clone()),
             Chat::Server => return None,
+            chat => {
+                let room = directory.room(&chat)?;
+                (Some(room.jid), room.members)
+            }
         };
         let devices = accounts
             .into_iter()
@@ -218,7 +219,7 @@ impl Person {
 
     fn plaintext_for<'a>(&self, device: DeviceAddress, sent: &'a Sent) -> &'a [u8] {
         let own = device.account == self.inner.account;
-        if own && !sent.to.is_group() {
+        if own && !sent.to.is_group() && !sent.to.is_status_broadcast() {
             &sent.device_sent
         } else {
             &sent.composed.plaintext

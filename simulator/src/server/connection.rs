@@ -4,6 +4,8 @@
 //! the writing half sends queued answers first and then what the device's mailbox releases. A
 //! client that stops reading therefore stalls its own mail only.
 
+mod login;
+
 use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
@@ -14,17 +16,15 @@ use tokio::net::TcpStream;
 use tokio::sync::mpsc;
 use tokio::time::{Instant, sleep, sleep_until, timeout};
 use tokio_tungstenite::tungstenite;
-use wacore_binary::builder::NodeBuilder;
-use wacore_binary::{Node, NodeContent, Server as Namespace};
-use waproto::whatsapp as wa;
+use wacore_binary::{Node, NodeContent};
 
-use super::directory::{DeviceAddress, PHONE};
+use super::Server;
+use super::directory::DeviceAddress;
 use super::frames::{FrameError, FrameReader, FrameWriter, StanzaReader, StanzaWriter};
-use super::lines::{LINE_CAPACITY, Order, StreamError, login_failure};
+use super::lines::{LINE_CAPACITY, Order};
 use super::mailbox::{ConnectionId, Mailbox, Outgoing, backlog_end};
 use super::noise::{Answer, Established, HandshakeError, answer_hello};
-use super::{Reply, Server};
-use crate::clock::{self, unix_seconds};
+use crate::clock;
 use crate::lint::Violation;
 
 /// How long a client may take for the upgrade and the handshake.
@@ -114,7 +114,7 @@ async fn run(server: &Server, id: ConnectionId, stream: TcpStream) -> Result<(),
         id,
         mailbox: None,
     };
-    let (role, greeting) = greet(server, id, &client_static, &payload)?;
+    let (role, greeting) = login::greet(server, id, &client_static, &payload)?;
     if let Role::Device(_, mailbox) = &role {
         presence.mailbox = Some(Arc::clone(mailbox));
     }
@@ -172,60 +172,6 @@ async fn shake_hands(
         }
     };
     Ok((frames, sink, session))
-}
-
-/// Decides what a client is, and the first thing it hears.
-fn greet(
-    server: &Server,
-    id: ConnectionId,
-    client_static: &[u8; 32],
-    payload: &wa::ClientPayload,
-) -> Result<(Role, Reply), ConnectionError> {
-    if let Some(registration) = payload.device_pairing_data.as_option() {
-        let greeting = server.offer_pairing(id, *client_static, registration);
-        return Ok((Role::Candidate, greeting));
-    }
-    let username = payload.username.ok_or(ConnectionError::NoPurpose)?;
-    let device = payload.device.and_then(|device| u16::try_from(device).ok());
-    let Some((address, mailbox)) = log_in(
-        server,
-        &username.to_string(),
-        device.unwrap_or(PHONE),
-        client_static,
-    ) else {
-        return Ok((Role::Candidate, Reply::last(login_failure(401))));
-    };
-    if let Some(earlier) = mailbox.attach(id) {
-        let replaced = StreamError::Replaced.stanza();
-        server.lines.order(earlier, Order::HangUp(Some(replaced)));
-    }
-    server.lines.identify(id, address);
-    let lid = server.directory().jid_of(address, Namespace::Lid);
-    let success = NodeBuilder::new("success")
-        .attr("t", unix_seconds())
-        .attr("lid", lid)
-        .attr("location", "sim")
-        .build();
-    let mut greeting = Reply::from(success);
-    if payload.passive == Some(false) {
-        greeting.stanzas.extend(server.activate(address, id));
-        mailbox.request_batch(id, usize::MAX, clock::now());
-    }
-    Ok((Role::Device(address, mailbox), greeting))
-}
-
-fn log_in(
-    server: &Server,
-    username: &str,
-    device: u16,
-    client_static: &[u8; 32],
-) -> Option<(DeviceAddress, Arc<Mailbox>)> {
-    let directory = server.directory();
-    let account = directory.find(&wacore_binary::Jid::pn(username))?;
-    let address = DeviceAddress { account, device };
-    let device = directory.device(address)?;
-    let registration = device.registration.as_ref()?;
-    (registration.noise_key == *client_static).then(|| (address, Arc::clone(&device.mailbox)))
 }
 
 async fn read(

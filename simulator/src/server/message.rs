@@ -12,7 +12,7 @@ use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
 use wacore_binary::builder::NodeBuilder;
-use wacore_binary::{Jid, Node, Server as Namespace};
+use wacore_binary::{Jid, Node};
 
 use super::Server;
 use super::directory::{DeviceAddress, Directory, PHONE, Room};
@@ -149,9 +149,11 @@ impl Server {
                 }
             }
         }
-        if let (Chat::Group(group), Some(enc)) = (&passage.chat, stanza.get_optional_child("enc"))
-            && attr(enc, "type").is_some_and(|kind| kind == "skmsg")
+        let shared = stanza.get_optional_child("enc");
+        if let Some(enc) =
+            shared.filter(|enc| attr(enc, "type").is_some_and(|kind| kind == "skmsg"))
         {
+            let group = passage.to.user.as_str();
             self.lint
                 .sender_key(*from, group, id, bytes(enc).unwrap_or_default());
         }

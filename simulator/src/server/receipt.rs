@@ -9,9 +9,9 @@
 use std::sync::Arc;
 
 use wacore_binary::builder::NodeBuilder;
-use wacore_binary::{Jid, Node, Server as Namespace};
+use wacore_binary::{Node, Server as Namespace};
 
-use super::directory::{DeviceAddress, Directory, PHONE};
+use super::directory::{DeviceAddress, Directory};
 use super::ledger::SeenReceipt;
 use super::mailbox::{Chat, Class, Entry};
 use super::stanza::{ack, attr, jid};
@@ -70,7 +70,9 @@ impl Server {
         let directory = self.directory();
         let author = match chat {
             Chat::Account(account) => Some(*account),
-            Chat::Group(_) => jid(stanza, "participant").and_then(|author| directory.find(&author)),
+            Chat::Group(_) | Chat::Status => {
+                jid(stanza, "participant").and_then(|author| directory.find(&author))
+            }
             Chat::Server => None,
         };
         let Some(author) = author.filter(|author| *author != from.account) else {
@@ -84,7 +86,7 @@ impl Server {
     fn forward_to_device(&self, from: DeviceAddress, chat: &Chat, stanza: &Node) {
         let directory = self.directory();
         let key = match chat {
-            Chat::Group(_) => "participant",
+            Chat::Group(_) | Chat::Status => "participant",
             _ => "to",
         };
         let device = jid(stanza, key).and_then(|sender| directory.find_device(&sender));
@@ -121,28 +123,18 @@ fn post(
     let mut copy = NodeBuilder::new("receipt")
         .attr("id", id.as_str())
         .attr("t", unix_seconds());
-    let (reader, conversation) = match chat {
-        Chat::Group(group) => {
-            let addressing = directory
-                .group(group)
-                .map_or(Namespace::Lid, |group| group.addressing);
-            let reader = directory.jid_of(from, addressing);
+    let conversation = match directory.room(chat) {
+        Some(room) => {
             copy = copy
-                .attr("from", Jid::group(group.as_str()))
-                .attr("participant", reader.clone());
-            (reader, chat.clone())
+                .attr("from", room.jid)
+                .attr("participant", directory.jid_of(from, room.addressing));
+            chat.clone()
         }
-        _ => {
-            let reader = directory.jid_of(from, namespace);
-            copy = copy.attr("from", reader.clone());
-            (reader, Chat::Account(from.account))
+        None => {
+            copy = copy.attr("from", directory.jid_of(from, namespace));
+            Chat::Account(from.account)
         }
     };
-    tracing::trace!(
-        to_phone = to.device == PHONE,
-        from_device = reader.device,
-        "receipt forwarded"
-    );
     for key in ["type", "recipient"] {
         if let Some(value) = receipt.attrs.get(key) {
             copy = copy.attr(key, value.clone());

@@ -90,10 +90,6 @@ async fn script_links_a_client_and_sends_through_the_control() {
     );
     assert_clean(&sim);
     control.stop().await;
-    Arc::into_inner(sim)
-        .expect("the control is gone")
-        .stop()
-        .await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -117,8 +113,4 @@ async fn control_refuses_what_it_cannot_do() {
         (404, json!({"error": "no such recipient"}))
     );
     control.stop().await;
-    Arc::into_inner(sim)
-        .expect("the control is gone")
-        .stop()
-        .await;
 }

@@ -242,3 +242,25 @@ async fn read_receipt_travels_to_the_writer() {
     assert_clean(&sim);
     sim.stop().await;
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn status_update_reaches_everybody() {
+    let sim = start().await;
+    let shop = sim.add_person("Shop");
+    let alice = sim.add_person("Alice");
+    let bob = sim.add_person("Bob");
+    let (mut client, device) = linked(&sim, &shop).await;
+    let status = wacore_binary::Jid::status_broadcast();
+    let id = alice.send(&status, &says("on holiday")).expect("sent");
+    let arrived = client.message(&id).await;
+    assert_eq!(text(&arrived), "on holiday");
+    assert_eq!(arrived.info.source.chat, status);
+    let heard = bob.wait_for(PATIENCE, |delivery| delivery.id == id).await;
+    assert_eq!(heard.expect("bob sees it").chat, status.to_string());
+    sim.wait_empty(&shop, device, PATIENCE)
+        .await
+        .expect("confirmed");
+    client.stop().await;
+    assert_clean(&sim);
+    sim.stop().await;
+}

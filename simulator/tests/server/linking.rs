@@ -4,8 +4,10 @@ use std::sync::Arc;
 
 use simulator::{Faults, PairingError, StreamError};
 use wacore::store::InMemoryBackend;
+use wacore_binary::builder::NodeBuilder;
 
 use crate::client::{self, PATIENCE, Stock, text};
+use crate::raw::Raw;
 use crate::{assert_clean, linked, says, start};
 
 #[tokio::test(flavor = "multi_thread")]
@@ -128,5 +130,24 @@ async fn code_that_nobody_shows_is_refused() {
     );
     let typed = shop.enter_code("ABCD-EFGH").await;
     assert!(matches!(typed, Err(PairingError::UnknownCode)), "{typed:?}");
+    sim.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn client_that_logs_out_is_unlinked() {
+    let sim = start().await;
+    let shop = sim.add_person("Shop");
+    let mut raw = Raw::log_in(&sim, &shop).await;
+    let own = raw.device.pn.clone().expect("a linked device has a name");
+    let logout = NodeBuilder::new("remove-companion-device")
+        .attr("jid", own)
+        .attr("reason", "user_initiated")
+        .build();
+    let answer = raw.ask("md", "set", logout).await;
+    assert_eq!(answer.get_optional_child("error"), None);
+    let goodbye = raw.next().await.expect("a last word");
+    assert_eq!(goodbye.tag, "stream:error");
+    assert_eq!(raw.next().await, None);
+    assert_eq!(shop.companions(), [0; 0]);
     sim.stop().await;
 }

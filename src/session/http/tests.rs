@@ -277,14 +277,6 @@ async fn a_response_that_is_too_large_is_not_taken() {
 }
 
 #[tokio::test]
-async fn a_plain_simulator_is_asked_by_http() {
-    let server = Server::start(answer("200 OK", "sim")).await;
-    let url = server.base.replace("http://", "https://");
-    let got = client().fetch(HttpRequest::get(url)).await.expect("answer");
-    assert_eq!(got.body, b"sim");
-}
-
-#[tokio::test]
 async fn errors_do_not_show_the_url() {
     let refused = client()
         .fetch(HttpRequest::get("http://127.0.0.1:1/secret-token"))
