@@ -18,7 +18,7 @@ use std::time::Duration;
 
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
-use tracing::{error, info, warn};
+use tracing::{info, warn};
 
 use crate::config::Config;
 use crate::ids::{AccountId, OwnerId};
@@ -36,8 +36,6 @@ use crate::telemetry::event::{self, Event};
 
 /// Between two looks whether something that a person must change has changed.
 const RECHECK: Duration = Duration::from_secs(10);
-/// Between two tries to use an auth state that could not be used.
-const UNUSABLE: Duration = Duration::from_mins(1);
 
 /// What an account is doing in this process.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -181,6 +179,14 @@ impl Supervisor {
         committer.finish().await;
         match outcome {
             Outcome::Lost(loss) => {
+                event::emit(Event::HeartbeatLost {
+                    account: &self.account,
+                    owner: &self.shared.owner,
+                    epoch: term.fence().epoch(),
+                    reason: loss.as_str(),
+                });
+                // The beacon goes out before anybody waits for it.
+                drop(term);
                 self.enter(AccountState::Lost(loss));
                 if loss == Loss::Refused {
                     tokio::select! {
@@ -204,10 +210,14 @@ impl Supervisor {
                 // Never wins: it only notes the beginning of the drain.
                 () = self.note_draining() => unreachable!("it does not end"),
             };
-            let Outcome::Unusable { code, detail } = &outcome else {
+            let Outcome::Unusable {
+                code,
+                detail,
+                retry,
+            } = &outcome
+            else {
                 return outcome;
             };
-            error!(account = %self.account, "[whatsapp] {detail}");
             event::emit(Event::SessionError {
                 account: &self.account,
                 message: detail,
@@ -228,7 +238,7 @@ impl Supervisor {
             self.board.state.send_replace(failed);
             tokio::select! {
                 loss = term.lost() => return Outcome::Lost(loss),
-                more = self.pause(UNUSABLE) => {
+                more = self.pause(*retry) => {
                     if !more {
                         return outcome;
                     }

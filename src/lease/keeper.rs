@@ -200,12 +200,6 @@ impl Keeper {
             }
         };
         self.trust.revoke();
-        event::emit(Event::HeartbeatLost {
-            account: self.fence.account(),
-            owner: &self.owner,
-            epoch: self.fence.epoch(),
-            reason: loss.as_str(),
-        });
         // The term may have been dropped meanwhile; then nobody needs to know.
         let _ = self.tell.send(Some(loss));
     }

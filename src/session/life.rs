@@ -39,6 +39,10 @@ const SWEEP: Duration = Duration::from_secs(5);
 /// How long an ended connection may take to settle: what it does not commit comes again.
 const SETTLE: Duration = Duration::from_secs(1);
 
+/// Between two tries to use an auth state that a person must mend, and one that is merely busy.
+const UNUSABLE: Duration = Duration::from_mins(1);
+const BUSY: Duration = Duration::from_secs(1);
+
 /// Answers on their way at once.
 const ANSWERS: usize = 16;
 
@@ -55,6 +59,8 @@ pub enum Outcome {
         code: &'static str,
         /// For people.
         detail: String,
+        /// When it may be tried again.
+        retry: Duration,
     },
 }
 
@@ -123,6 +129,9 @@ impl Life<'_> {
         match opened.await {
             Ok(medium) => Ok(Arc::new(medium)),
             Err(auth_store::OpenMediumError::Fenced { .. }) => Err(Outcome::Lost(Loss::Refused)),
+            Err(auth_store::OpenMediumError::Records(error)) if error.is_transient() => {
+                Err(busy(&error))
+            }
             Err(error) => Err(unusable("auth_unusable", &error)),
         }
     }
@@ -133,7 +142,7 @@ impl Life<'_> {
         let context = self.context;
         let account = match context.store.account(&context.account).await {
             Ok(account) => account,
-            Err(error) => return Err(unusable("store", &error)),
+            Err(error) => return Err(busy(&error)),
         };
         let linked = account.is_some_and(|account| account.linked_at.is_some());
         let file = context.home.dir.join(context.account.as_str()).join("auth.db");
@@ -145,6 +154,7 @@ impl Life<'_> {
                     account = context.account,
                     file = file.display()
                 ),
+                retry: UNUSABLE,
             });
         }
         Ok(())
@@ -205,6 +215,7 @@ impl Life<'_> {
                 OpenError::Records(auth_store::RecordError::Fenced { .. }) => {
                     Outcome::Lost(Loss::Refused)
                 }
+                OpenError::Records(error) if error.is_transient() => busy(&error),
                 error => unusable("auth_damaged", &error),
             })
     }
@@ -285,6 +296,7 @@ impl Life<'_> {
             Next::Finish(Outcome::Unusable {
                 code: "auth_damaged",
                 detail: format!("{error:#}"),
+                retry: UNUSABLE,
             })
         })?;
         attempts.connected = false;
@@ -620,6 +632,16 @@ fn pause_after(failed: u32) -> Duration {
     doubled.min(LONGEST_PAUSE).mul_f64(jitter)
 }
 
+/// Somebody else has the file or the store for the moment: perhaps a frozen process in the middle of a
+/// transaction.
+fn busy(error: &dyn std::error::Error) -> Outcome {
+    Outcome::Unusable {
+        code: "store_busy",
+        detail: format!("the store is busy: {error}"),
+        retry: BUSY,
+    }
+}
+
 fn unusable(code: &'static str, error: &dyn std::error::Error) -> Outcome {
     let mut detail = error.to_string();
     let mut source = error.source();
@@ -627,5 +649,9 @@ fn unusable(code: &'static str, error: &dyn std::error::Error) -> Outcome {
         detail = format!("{detail}: {cause}");
         source = cause.source();
     }
-    Outcome::Unusable { code, detail }
+    Outcome::Unusable {
+        code,
+        detail,
+        retry: UNUSABLE,
+    }
 }
