@@ -125,6 +125,8 @@ async fn freeze_between_transactions(theatre: &Theatre, worker: &whatsapp_worker
             return;
         }
         signal(worker, rustix::process::Signal::CONT);
+        // justified: the process must get to the end of its transaction, which nobody tells.
+        tokio::time::sleep(Duration::from_millis(20)).await;
     }
 }
 
