@@ -10,6 +10,8 @@
 # -it shows the QR code in the terminal. Later runs need no terminal.
 
 ARG RUST_VERSION=1.95
+# Needs glibc and nothing else: a distroless image with glibc serves as well.
+ARG RUNTIME_IMAGE=debian:bookworm-slim
 
 FROM rust:${RUST_VERSION}-slim-bookworm AS build
 # SQLite and ring are compiled from C.
@@ -24,9 +26,9 @@ RUN --mount=type=cache,target=/usr/local/cargo/registry \
     && cp target/release/whatsapp-worker /usr/local/bin/whatsapp-worker \
     && mkdir -p /empty/data /empty/auth
 
-FROM gcr.io/distroless/cc-debian12:nonroot
+FROM ${RUNTIME_IMAGE}
 COPY --from=build /usr/local/bin/whatsapp-worker /usr/local/bin/whatsapp-worker
-# New volumes take owner and mode from the image's directories; 65532 is its user.
+# New volumes take owner and mode from the image's directories.
 COPY --from=build --chown=65532:65532 --chmod=700 /empty/data /data
 COPY --from=build --chown=65532:65532 --chmod=700 /empty/auth /auth
 ENV STORE_URL=sqlite:/data/store.db \

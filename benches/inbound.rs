@@ -9,6 +9,8 @@
 //! the worker's session and intake; the same with an intake that stores nothing; and the bare cost of
 //! committing as often on the same disk.
 
+#![expect(clippy::disallowed_methods, reason = "a benchmark measures time")]
+
 use std::path::Path;
 use std::time::{Duration, Instant};
 
@@ -62,13 +64,18 @@ async fn throughput() {
     };
     println!("| messages per second, median of {ROUNDS} | one by one | backlog of {BACKLOG} |");
     println!("|---|---|---|");
-    let print = |name: &str, single: f64, backlog: f64| println!("| {name} | {single:.0} | {backlog:.0} |");
+    let print =
+        |name: &str, single: f64, backlog: f64| println!("| {name} | {single:.0} | {backlog:.0} |");
     let worker = (median(&|r| r.0.single), median(&|r| r.0.backlog));
     let bare = (median(&|r| r.1.single), median(&|r| r.1.backlog));
     let disk = (median(&|r| r.2.single), median(&|r| r.2.backlog));
     print("worker: committed job and receipt", worker.0, worker.1);
     print("the same session, nothing stored", bare.0, bare.1);
-    print("bare commits on the same disk (1 and 400 rows each)", disk.0, disk.1);
+    print(
+        "bare commits on the same disk (1 and 400 rows each)",
+        disk.0,
+        disk.1,
+    );
     println!(
         "| ratio: nothing stored / worker | {:.2} | {:.2} |",
         median(&|r| r.1.single / r.0.single),
@@ -99,12 +106,17 @@ struct Bench {
 
 impl Bench {
     async fn new() -> Self {
-        let sim = Simulator::start(simulator::Options::default()).await.expect("starts");
+        let sim = Simulator::start(simulator::Options::default())
+            .await
+            .expect("starts");
         let dir = tempfile::tempdir().expect("temporary directory");
-        let stage = Stage::set(Path::new("unused"), dir.path(), &sim.url(), sim.ca_pem()).expect("writes");
+        let stage =
+            Stage::set(Path::new("unused"), dir.path(), &sim.url(), sim.ca_pem()).expect("writes");
         let values = Values::from_environment(stage.environment("bench")).expect("settings");
         let config = Config::parse(&values).expect("settings");
-        let store = Store::open(&config.store_url, Duration::from_secs(5)).await.expect("opens");
+        let store = Store::open(&config.store_url, Duration::from_secs(5))
+            .await
+            .expect("opens");
         let shop = sim.add_person("Shop");
         let account: AccountId = "default".parse().expect("valid");
         give_credentials(&sim, &shop, &account, &config.auth.dir, store.store_id())
@@ -123,7 +135,9 @@ impl Bench {
 
     /// Runs a session until `work` is done.
     async fn operate<T>(&self, keeping: Keeping, work: impl Future<Output = T>) -> T {
-        let app = whatsapp_worker::app::App::build(self.config.clone()).await.expect("builds");
+        let app = whatsapp_worker::app::App::build(self.config.clone())
+            .await
+            .expect("builds");
         let shared = app.shared();
         let mut bidder = Bidder::new(
             self.store.clone(),
@@ -178,7 +192,9 @@ impl Bench {
     }
 
     fn write(&self, text: String) -> String {
-        self.alice.send(&self.shop.jid(), &Content::Text(text)).expect("accepted")
+        self.alice
+            .send(&self.shop.jid(), &Content::Text(text))
+            .expect("accepted")
     }
 }
 
@@ -196,13 +212,19 @@ async fn measure(keeping: Keeping) -> Rates {
             rate(ONE_BY_ONE, began.elapsed())
         })
         .await;
-    let ids: Vec<String> = (0..BACKLOG).map(|n| bench.write(format!("backlog {n}"))).collect();
+    let ids: Vec<String> = (0..BACKLOG)
+        .map(|n| bench.write(format!("backlog {n}")))
+        .collect();
     let backlog = bench
         .operate(keeping, async {
             bench.receipt(&ids[0]).await;
             let began = Instant::now();
             let device = bench.shop.companions()[0];
-            bench.sim.wait_empty(&bench.shop, device, PATIENCE).await.expect("drained in time");
+            bench
+                .sim
+                .wait_empty(&bench.shop, device, PATIENCE)
+                .await
+                .expect("drained in time");
             rate(BACKLOG, began.elapsed())
         })
         .await;
@@ -216,12 +238,18 @@ async fn measure(keeping: Keeping) -> Rates {
 async fn raw_commits() -> Rates {
     let dir = tempfile::tempdir().expect("temporary directory");
     let url = format!("sqlite:{}", dir.path().join("store.db").display());
-    drop(Store::open(&url, Duration::from_secs(5)).await.expect("opens"));
+    drop(
+        Store::open(&url, Duration::from_secs(5))
+            .await
+            .expect("opens"),
+    );
     let pool = sqlx::sqlite::SqlitePoolOptions::new()
         .max_connections(1)
         .after_connect(|connection, _| {
             Box::pin(async move {
-                sqlx::query("PRAGMA synchronous = FULL").execute(connection).await?;
+                sqlx::query("PRAGMA synchronous = FULL")
+                    .execute(connection)
+                    .await?;
                 Ok(())
             })
         })
@@ -267,11 +295,15 @@ async fn memory() {
 
 /// Resident memory of the worker's binary with so many connected accounts.
 async fn resident(accounts: u64) -> u64 {
-    let sim = Simulator::start(simulator::Options::default()).await.expect("starts");
+    let sim = Simulator::start(simulator::Options::default())
+        .await
+        .expect("starts");
     let dir = tempfile::tempdir().expect("temporary directory");
     let binary = Path::new(env!("CARGO_BIN_EXE_whatsapp-worker"));
     let mut stage = Stage::set(binary, dir.path(), &sim.url(), sim.ca_pem()).expect("writes");
-    let store = Store::open(&stage.store_url(), Duration::from_secs(5)).await.expect("opens");
+    let store = Store::open(&stage.store_url(), Duration::from_secs(5))
+        .await
+        .expect("opens");
     let mut names = Vec::new();
     for n in 0..accounts {
         let account: AccountId = format!("account-{n}").parse().expect("valid");
@@ -282,7 +314,9 @@ async fn resident(accounts: u64) -> u64 {
         names.push(account.to_string());
     }
     store.close().await;
-    stage.settings.insert("WHATSAPP_ACCOUNT_ID".to_owned(), names.join(","));
+    stage
+        .settings
+        .insert("WHATSAPP_ACCOUNT_ID".to_owned(), names.join(","));
     let mut worker = stage.start("bench").expect("starts");
     let mut lines = worker.lines();
     let connected = lines.wait_for(|lines| {
@@ -292,7 +326,10 @@ async fn resident(accounts: u64) -> u64 {
             .count();
         n as u64 >= accounts
     });
-    tokio::time::timeout(PATIENCE, connected).await.expect("in time").expect("it runs");
+    tokio::time::timeout(PATIENCE, connected)
+        .await
+        .expect("in time")
+        .expect("it runs");
     // What the first login fetches and uploads is over by then; an idle account is meant.
     tokio::time::sleep(Duration::from_secs(10)).await;
     let pid = worker.pid().expect("it runs");

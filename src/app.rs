@@ -100,7 +100,9 @@ impl App {
                         });
                     }
                     if std::mem::take(&mut first) && known.is_empty() {
-                        warn!("the store has no accounts yet: `whatsapp-worker accounts add` adds one");
+                        warn!(
+                            "the store has no accounts yet: `whatsapp-worker accounts add` adds one"
+                        );
                     }
                 }
                 Err(error) => warn!(%error, "the store does not tell its accounts, retrying..."),
@@ -187,6 +189,9 @@ fn installation(dir: &Path) -> Result<String, StartError> {
     std::fs::remove_file(&temporary).map_err(failed)?;
     match linked {
         Err(error) if error.kind() != std::io::ErrorKind::AlreadyExists => Err(failed(error)),
-        _ => Ok(std::fs::read_to_string(&path).map_err(failed)?.trim().to_owned()),
+        _ => Ok(std::fs::read_to_string(&path)
+            .map_err(failed)?
+            .trim()
+            .to_owned()),
     }
 }

@@ -1,5 +1,12 @@
 //! The command line: one file for each command. Data goes to stdout, chatter to stderr.
 
+/// Prints a line of data. A reader that has seen enough (`| head`) ends the command, quietly.
+macro_rules! put {
+    ($($arg:tt)*) => {
+        $crate::cli::put_line(format_args!($($arg)*))
+    };
+}
+
 mod accounts;
 mod auth;
 mod config;
@@ -16,6 +23,7 @@ mod simulate;
 
 mod table;
 
+use std::io::Write;
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand, ValueEnum};
@@ -135,6 +143,12 @@ impl From<StartError> for CliError {
             StartError::Auth(text) => Self::Auth(text),
             StartError::Store(error) => error.into(),
         }
+    }
+}
+
+fn put_line(line: std::fmt::Arguments<'_>) {
+    if writeln!(std::io::stdout(), "{line}").is_err() {
+        std::process::exit(0);
     }
 }
 

@@ -59,8 +59,7 @@ pub fn wall_ms() -> i64 {
 
 /// `ms` of Unix time as RFC 3339 in UTC, with milliseconds.
 pub fn rfc3339(ms: i64) -> String {
-    jiff::Timestamp::from_millisecond(ms)
-        .map_or_else(|_| ms.to_string(), |t| format!("{t:.3}"))
+    jiff::Timestamp::from_millisecond(ms).map_or_else(|_| ms.to_string(), |t| format!("{t:.3}"))
 }
 
 #[cfg(test)]
@@ -71,7 +70,10 @@ mod tests {
     fn a_deadline_in_the_past_has_no_time_left() {
         let now = Boot::now();
         assert_eq!(Boot::NEVER.remaining(), Duration::ZERO);
-        assert_eq!(now.plus(Duration::from_secs(2)).since(now), Duration::from_secs(2));
+        assert_eq!(
+            now.plus(Duration::from_secs(2)).since(now),
+            Duration::from_secs(2)
+        );
         assert_eq!(now.since(now.plus(Duration::from_secs(2))), Duration::ZERO);
     }
 

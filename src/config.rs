@@ -128,7 +128,10 @@ impl Config {
             .optional("WHATSAPP_PHONE")
             .map(|text| {
                 Phone::parse(text).ok_or_else(|| {
-                    values.wrong("WHATSAPP_PHONE", "write it with its country code, e.g. +49 151 2345678")
+                    values.wrong(
+                        "WHATSAPP_PHONE",
+                        "write it with its country code, e.g. +49 151 2345678",
+                    )
                 })
             })
             .transpose()?;
@@ -162,9 +165,8 @@ impl Config {
 }
 
 fn network(values: &Values, margin: Duration) -> Result<NetworkSettings, ConfigError> {
-    let together = |error: crate::session::endpoint::EndpointError| {
-        ConfigError::Together(error.to_string())
-    };
+    let together =
+        |error: crate::session::endpoint::EndpointError| ConfigError::Together(error.to_string());
     Ok(NetworkSettings {
         ws_url: WsUrl::parse(values.get("WHATSAPP_WS_URL")).map_err(together)?,
         proxy: values
@@ -201,8 +203,18 @@ fn host_name() -> String {
         .into_owned();
     let plain: String = name
         .chars()
-        .map(|c| if c.is_ascii_alphanumeric() || matches!(c, '-' | '.' | '_') { c } else { '-' })
+        .map(|c| {
+            if c.is_ascii_alphanumeric() || matches!(c, '-' | '.' | '_') {
+                c
+            } else {
+                '-'
+            }
+        })
         .take(64)
         .collect();
-    if plain.is_empty() { "worker".to_owned() } else { plain }
+    if plain.is_empty() {
+        "worker".to_owned()
+    } else {
+        plain
+    }
 }

@@ -284,7 +284,10 @@ mod tests {
                 Err(IdError::Account(bad.to_owned()))
             );
         }
-        assert_eq!("shop-1".parse::<AccountId>().expect("valid").as_str(), "shop-1");
+        assert_eq!(
+            "shop-1".parse::<AccountId>().expect("valid").as_str(),
+            "shop-1"
+        );
     }
 
     #[test]
@@ -297,7 +300,10 @@ mod tests {
     #[test]
     fn addresses_and_numbers_print_masked() {
         let jid = Jid::new("4915112345678:3@s.whatsapp.net");
-        assert_eq!(format!("{jid} {jid:?}"), "…78@s.whatsapp.net Jid(…78@s.whatsapp.net)");
+        assert_eq!(
+            format!("{jid} {jid:?}"),
+            "…78@s.whatsapp.net Jid(…78@s.whatsapp.net)"
+        );
         let phone = Phone::parse("+49 (151) 123-456.78").expect("valid");
         assert_eq!(format!("{phone} {phone:?}"), "…78 Phone(…78)");
         assert_eq!(phone.digits(), "4915112345678");

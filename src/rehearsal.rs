@@ -63,10 +63,19 @@ impl Stage {
         let mut environment = BTreeMap::from([
             ("STORE_URL".to_owned(), self.store_url()),
             ("WORKER_ID".to_owned(), name.to_owned()),
-            ("WHATSAPP_AUTH_DIR".to_owned(), self.auth_dir().display().to_string()),
+            (
+                "WHATSAPP_AUTH_DIR".to_owned(),
+                self.auth_dir().display().to_string(),
+            ),
             ("WHATSAPP_WS_URL".to_owned(), self.ws_url.clone()),
-            ("WHATSAPP_EXTRA_CA_FILE".to_owned(), self.ca_file.display().to_string()),
-            ("WHATSAPP_CLIENT_VERSION".to_owned(), "2.3000.1026131876".to_owned()),
+            (
+                "WHATSAPP_EXTRA_CA_FILE".to_owned(),
+                self.ca_file.display().to_string(),
+            ),
+            (
+                "WHATSAPP_CLIENT_VERSION".to_owned(),
+                "2.3000.1026131876".to_owned(),
+            ),
         ]);
         environment.extend(self.settings.clone());
         environment
@@ -79,7 +88,10 @@ impl Stage {
             .args(arguments)
             .env_clear()
             .envs(std::env::vars().filter(|(name, _)| {
-                matches!(name.as_str(), "PATH" | "HOME" | "TMPDIR" | "RUST_BACKTRACE" | "RUST_LOG")
+                matches!(
+                    name.as_str(),
+                    "PATH" | "HOME" | "TMPDIR" | "RUST_BACKTRACE" | "RUST_LOG"
+                )
             }))
             .envs(self.environment(name))
             .stdin(Stdio::null())
@@ -157,7 +169,11 @@ impl Worker {
 
     /// How often `event` was seen.
     pub fn count(&self, event: &str) -> usize {
-        self.lines.borrow().iter().filter(|line| line["event"] == event).count()
+        self.lines
+            .borrow()
+            .iter()
+            .filter(|line| line["event"] == event)
+            .count()
     }
 
     /// Waits for the first line of `event` that `fits`. Cancel safe.
@@ -184,7 +200,13 @@ impl Worker {
         }
         drop(seen);
         let lines = self.lines.borrow();
-        let last: Vec<String> = lines.iter().rev().take(8).rev().map(Value::to_string).collect();
+        let last: Vec<String> = lines
+            .iter()
+            .rev()
+            .take(8)
+            .rev()
+            .map(Value::to_string)
+            .collect();
         Err(NotSeen {
             worker: self.name.clone(),
             what: event.to_owned(),

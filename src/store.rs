@@ -90,7 +90,11 @@ impl Store {
             .foreign_keys(true)
             .busy_timeout(busy)
             .statement_cache_capacity(64);
-        let one = || SqlitePoolOptions::new().max_connections(1).idle_timeout(None);
+        let one = || {
+            SqlitePoolOptions::new()
+                .max_connections(1)
+                .idle_timeout(None)
+        };
         let (writer, store_id) = {
             // Making a file WAL wants it alone, and does not wait as other statements do.
             let _turn = schema::Turn::take(&path).await?;
@@ -180,7 +184,9 @@ fn sql(text: &str) -> AssertSqlSafe<String> {
 
 /// The store's clock inside a transaction, read once and used for all its rows.
 async fn now(tx: &mut SqliteConnection) -> Result<i64> {
-    Ok(sqlx::query_scalar(sql("SELECT {NOW}")).fetch_one(tx).await?)
+    Ok(sqlx::query_scalar(sql("SELECT {NOW}"))
+        .fetch_one(tx)
+        .await?)
 }
 
 fn sqlite_path(url: &str) -> Result<PathBuf> {
@@ -210,12 +216,10 @@ fn sqlite_path(url: &str) -> Result<PathBuf> {
 
 fn cannot_open(path: &Path, error: sqlx::Error) -> StoreError {
     match &error {
-        sqlx::Error::Database(db) if is_not_a_store(db.as_ref()) => {
-            StoreError::Unusable(format!(
-                "{} is not a usable SQLite file ({db}). Nothing was changed; move it away or restore a copy.",
-                path.display()
-            ))
-        }
+        sqlx::Error::Database(db) if is_not_a_store(db.as_ref()) => StoreError::Unusable(format!(
+            "{} is not a usable SQLite file ({db}). Nothing was changed; move it away or restore a copy.",
+            path.display()
+        )),
         _ => StoreError::Unavailable(error),
     }
 }

@@ -34,13 +34,21 @@ pub fn init(sink: Sink, filter: Option<&str>, default: &str) -> Result<(), Strin
         Sink::Stdout => {
             let human = std::io::stdout().is_terminal();
             registry
-                .with(layer.event_format(format::Lines { human }).with_writer(std::io::stdout))
+                .with(
+                    layer
+                        .event_format(format::Lines { human })
+                        .with_writer(std::io::stdout),
+                )
                 .init();
         }
         Sink::Stderr => {
             let human = std::io::stderr().is_terminal();
             registry
-                .with(layer.event_format(format::Lines { human }).with_writer(std::io::stderr))
+                .with(
+                    layer
+                        .event_format(format::Lines { human })
+                        .with_writer(std::io::stderr),
+                )
                 .init();
         }
     }

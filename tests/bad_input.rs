@@ -23,29 +23,52 @@ fn error(output: &Output) -> String {
 #[tokio::test]
 async fn a_wrong_setting_names_itself_its_value_and_the_fix_and_exits_78() {
     let cases: &[(&str, &str, &str)] = &[
-        ("WHATSAPP_LEASE_TTL_MS", "soon", "whole number of milliseconds"),
+        (
+            "WHATSAPP_LEASE_TTL_MS",
+            "soon",
+            "whole number of milliseconds",
+        ),
         ("WHATSAPP_LEASE_TTL_MS", "10", "between 1000 and 300000"),
-        ("WHATSAPP_HEARTBEAT_MS", "50000", "at most a third of the TTL"),
+        (
+            "WHATSAPP_HEARTBEAT_MS",
+            "50000",
+            "at most a third of the TTL",
+        ),
         ("WHATSAPP_ACCOUNT_ID", "../etc", "1 to 64 of a-z"),
         ("WHATSAPP_AUTH_MODE", "remote", "not there yet"),
         ("WHATSAPP_AUTH_MODE", "convex", "not there yet"),
         ("AGENT_ROLE", "agent", "agent queue"),
         ("WHATSAPP_GROUPS", "some", "mention"),
-        ("WHATSAPP_ALLOW", "bob", "neither a phone number nor an address"),
+        (
+            "WHATSAPP_ALLOW",
+            "bob",
+            "neither a phone number nor an address",
+        ),
         ("WHATSAPP_WS_URL", "http://example.org", "WHATSAPP_WS_URL"),
         ("WHATSAPP_WS_URL", "ws://example.org/ws", "loopback"),
-        ("WHATSAPP_WS_URL", "wss://web.whatsapp.com/ws/chat", "simulator"),
+        (
+            "WHATSAPP_WS_URL",
+            "wss://web.whatsapp.com/ws/chat",
+            "simulator",
+        ),
         ("WHATSAPP_PHONE", "call me", "country code"),
         ("WHATSAPP_CLIENT_VERSION", "latest", "three numbers"),
         ("STORE_URL", "postgres://localhost/x", "postgres"),
     ];
     for (name, value, fix) in cases {
-        let command: &[&str] = if *name == "STORE_URL" { &["lease", "list"] } else { &["config", "check"] };
+        let command: &[&str] = if *name == "STORE_URL" {
+            &["lease", "list"]
+        } else {
+            &["config", "check"]
+        };
         let simulated = ("WHATSAPP_WS_URL", "ws://127.0.0.1:1/ws");
         let output = run(&[simulated, (name, value)], command).await;
         let text = error(&output);
         assert_eq!(output.status.code(), Some(78), "{name}={value}: {text}");
-        assert!(text.contains(name) && text.contains(fix), "{name}={value}: {text}");
+        assert!(
+            text.contains(name) && text.contains(fix),
+            "{name}={value}: {text}"
+        );
     }
 }
 
@@ -60,7 +83,10 @@ async fn the_settings_are_printed_with_their_origin_and_without_secrets() {
     let text = String::from_utf8(output.stdout).expect("text");
     assert!(!text.contains("s3cret"), "{text}");
     let rows: Vec<serde_json::Value> = serde_json::from_str(&text).expect("JSON");
-    let url = rows.iter().find(|row| row["setting"] == "WHATSAPP_WS_URL").expect("listed");
+    let url = rows
+        .iter()
+        .find(|row| row["setting"] == "WHATSAPP_WS_URL")
+        .expect("listed");
     assert_eq!(url["origin"], "environment");
     let output = run(&settings[..1], &["config", "check"]).await;
     assert_eq!(output.status.code(), Some(0), "{}", error(&output));
@@ -138,7 +164,10 @@ async fn a_linked_account_without_its_auth_file_gets_no_new_credentials_unless_t
         .await
         .expect("it says so");
     let message = told["message"].as_str().expect("text");
-    assert!(message.contains("auth.db is not there") && message.contains("--again"), "{message}");
+    assert!(
+        message.contains("auth.db is not there") && message.contains("--again"),
+        "{message}"
+    );
     assert_eq!(worker.count("whatsapp.qr.available"), 0);
     assert_eq!(worker.terminate().await.expect("ours"), Some(0));
     let shown = theatre

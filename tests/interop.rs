@@ -35,20 +35,30 @@ async fn baileys_writes_and_our_worker_queues_text_group_and_image() {
     theatre.check_receipts().await;
     let _worker = theatre.linked_worker("one").await;
     let mut baileys = linked_baileys(&theatre, &theatre.alice).await;
-    let group =
-        theatre
-            .sim
-            .create_group("Team", &theatre.alice, &[&theatre.shop], GroupAddressing::Lid);
+    let group = theatre.sim.create_group(
+        "Team",
+        &theatre.alice,
+        &[&theatre.shop],
+        GroupAddressing::Lid,
+    );
     let shop = theatre.shop.jid().to_string();
     let bytes = vec![42; 50_000];
     let encoded = base64::Engine::encode(&base64::engine::general_purpose::STANDARD, &bytes);
 
-    let text = baileys.call("send_text", json!({"to": shop, "text": "from Baileys"})).await;
+    let text = baileys
+        .call("send_text", json!({"to": shop, "text": "from Baileys"}))
+        .await;
     let in_group = baileys
-        .call("send_text", json!({"to": group.to_string(), "text": "in the group"}))
+        .call(
+            "send_text",
+            json!({"to": group.to_string(), "text": "in the group"}),
+        )
         .await;
     let image = baileys
-        .call("send_image", json!({"to": shop, "base64": encoded, "caption": "look"}))
+        .call(
+            "send_image",
+            json!({"to": shop, "base64": encoded, "caption": "look"}),
+        )
         .await;
     let ids: Vec<String> = [&text, &in_group, &image]
         .iter()
@@ -60,31 +70,53 @@ async fn baileys_writes_and_our_worker_queues_text_group_and_image() {
     let store = theatre.store().await;
     let mut contents = Vec::new();
     for id in &ids {
-        let job = jobs.iter().find(|job| job.channel_message_id == *id).expect("queued");
+        let job = jobs
+            .iter()
+            .find(|job| job.channel_message_id == *id)
+            .expect("queued");
         contents.push(content(&store, &job.job_id).await);
     }
     assert_eq!(contents[0], json!({"type": "text", "body": "from Baileys"}));
     assert_eq!(contents[1], json!({"type": "text", "body": "in the group"}));
     assert_eq!(contents[2]["media"]["caption"], "look");
     assert_eq!(contents[2]["media"]["sha256"], image["sha256"]);
-    let job = jobs.iter().find(|job| job.channel_message_id == ids[2]).expect("queued");
+    let job = jobs
+        .iter()
+        .find(|job| job.channel_message_id == ids[2])
+        .expect("queued");
     let out = theatre.stage.dir.join("image");
     let got = theatre
         .stage
         .command(
             "operator",
-            &["media", "get", job.job_id.as_str(), "--out", out.to_str().expect("text")],
+            &[
+                "media",
+                "get",
+                job.job_id.as_str(),
+                "--out",
+                out.to_str().expect("text"),
+            ],
         )
         .output()
         .await
         .expect("runs");
-    assert_eq!(got.status.code(), Some(0), "{}", String::from_utf8_lossy(&got.stderr));
+    assert_eq!(
+        got.status.code(),
+        Some(0),
+        "{}",
+        String::from_utf8_lossy(&got.stderr)
+    );
     assert_eq!(std::fs::read(&out).expect("reads"), bytes);
     baileys.stop().await;
 }
 
 async fn content(store: &Store, job: &whatsapp_worker::ids::JobId) -> serde_json::Value {
-    store.job(job).await.expect("answers").expect("exists").content
+    store
+        .job(job)
+        .await
+        .expect("answers")
+        .expect("exists")
+        .content
 }
 
 #[tokio::test]
@@ -93,7 +125,9 @@ async fn our_worker_writes_and_baileys_reads_it() {
     let worker = theatre.linked_worker("one").await;
     let mut baileys = linked_baileys(&theatre, &theatre.alice).await;
     let shop = theatre.shop.jid().to_string();
-    baileys.call("send_text", json!({"to": shop, "text": "anybody there?"})).await;
+    baileys
+        .call("send_text", json!({"to": shop, "text": "anybody there?"}))
+        .await;
     let sent = worker
         .wait_for("whatsapp.outbound.sent", PATIENCE, |_| true)
         .await
@@ -101,6 +135,7 @@ async fn our_worker_writes_and_baileys_reads_it() {
     let id = sent["channelMessageId"].as_str().expect("an id");
     let read = baileys.message(id).await;
     assert_eq!(read["text"], "thank you");
+    assert_eq!(baileys.events("closed"), Vec::<serde_json::Value>::new());
     assert_eq!(theatre.sim.lint(), []);
     baileys.stop().await;
 }
@@ -114,7 +149,10 @@ async fn a_worker_killed_while_baileys_writes_loses_and_doubles_nothing() {
     let shop = theatre.shop.jid().to_string();
     let count = if full() { 300 } else { 100 };
     let burst = baileys
-        .begin("send_burst", json!({"to": shop, "prefix": "message ", "count": count}))
+        .begin(
+            "send_burst",
+            json!({"to": shop, "prefix": "message ", "count": count}),
+        )
         .await;
     for _ in 0..2 {
         let life = rand::rng().random_range(100..700);

@@ -8,6 +8,7 @@ use std::time::Duration;
 use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
 use simulator::people::Content;
+use whatsapp_worker::clock::Boot;
 
 use crate::theatre::{Theatre, full, seed};
 
@@ -23,9 +24,9 @@ async fn stream(theatre: &Theatre, seed: u64, edits: bool) -> Vec<String> {
     let mut worker = theatre.linked_worker("one").await;
     for round in 0..kills() {
         let life = Duration::from_millis(chance.random_range(0..1500));
-        let death = tokio::time::Instant::now() + life;
+        let death = Boot::now().plus(life);
         let mut n = 0;
-        while tokio::time::Instant::now() < death {
+        while Boot::now() < death {
             ids.push(theatre.text(&format!("message {n} of round {round}")));
             n += 1;
             if edits && n % 3 == 0 {
@@ -50,7 +51,11 @@ async fn stream(theatre: &Theatre, seed: u64, edits: bool) -> Vec<String> {
     theatre.connected(&worker, 1).await;
     ids.push(theatre.text("last"));
     theatre.assert_each_queued_once(&ids).await;
-    println!("{} kills, {} messages, each queued once", kills(), ids.len());
+    println!(
+        "{} kills, {} messages, each queued once",
+        kills(),
+        ids.len()
+    );
     assert_eq!(worker.terminate().await.expect("ours"), Some(0));
     ids
 }
@@ -61,7 +66,10 @@ async fn killing_a_worker_that_answers_loses_and_doubles_nothing() {
     let theatre = Theatre::with_settings(&[("SIMULATOR_REPLY", "text")]).await;
     theatre.check_receipts().await;
     stream(&theatre, seed, false).await;
-    assert!(!theatre.alice.received().is_empty(), "answers were sent under this load");
+    assert!(
+        !theatre.alice.received().is_empty(),
+        "answers were sent under this load"
+    );
 }
 
 #[tokio::test]

@@ -9,7 +9,12 @@ use whatsapp_worker::store::{Job, JobStatus};
 use crate::theatre::{PATIENCE, Theatre};
 
 async fn content(theatre: &Theatre, job: &Job) -> Value {
-    let detail = theatre.store().await.job(&job.job_id).await.expect("answers");
+    let detail = theatre
+        .store()
+        .await
+        .job(&job.job_id)
+        .await
+        .expect("answers");
     detail.expect("it exists").content
 }
 
@@ -30,14 +35,18 @@ async fn a_linked_worker_queues_texts_images_and_group_messages_once() {
     let worker = theatre.linked_worker("one").await;
     let (alice, shop) = (&theatre.alice, &theatre.shop);
     let bob = theatre.sim.add_person("Bob");
-    let group = theatre.sim.create_group("Team", alice, &[&bob, shop], GroupAddressing::Lid);
+    let group = theatre
+        .sim
+        .create_group("Team", alice, &[&bob, shop], GroupAddressing::Lid);
     let bytes = vec![7; 70_000];
     let text = theatre.text("hello");
     let ids = vec![
         text.clone(),
         alice.send(&shop.jid(), &image(&bytes)).expect("accepted"),
-        bob.send(&group, &Content::Text("in the group".to_owned())).expect("accepted"),
-        bob.send(&shop.lid(), &Content::Text("by hidden id".to_owned())).expect("accepted"),
+        bob.send(&group, &Content::Text("in the group".to_owned()))
+            .expect("accepted"),
+        bob.send(&shop.lid(), &Content::Text("by hidden id".to_owned()))
+            .expect("accepted"),
     ];
     alice.resend(&text).expect("accepted");
     worker
@@ -49,8 +58,15 @@ async fn a_linked_worker_queues_texts_images_and_group_messages_once() {
     theatre.assert_each_queued_once(&ids).await;
 
     let jobs = theatre.jobs_of(&ids).await;
-    let by_id = |id: &str| jobs.iter().find(|job| job.channel_message_id == id).expect("queued");
-    assert_eq!(content(&theatre, by_id(&ids[0])).await, json!({"type": "text", "body": "hello"}));
+    let by_id = |id: &str| {
+        jobs.iter()
+            .find(|job| job.channel_message_id == id)
+            .expect("queued")
+    };
+    assert_eq!(
+        content(&theatre, by_id(&ids[0])).await,
+        json!({"type": "text", "body": "hello"})
+    );
     assert_eq!(
         content(&theatre, by_id(&ids[2])).await,
         json!({"type": "text", "body": "in the group"})
@@ -60,12 +76,23 @@ async fn a_linked_worker_queues_texts_images_and_group_messages_once() {
         .stage
         .command(
             "operator",
-            &["media", "get", by_id(&ids[1]).job_id.as_str(), "--out", out.to_str().expect("text")],
+            &[
+                "media",
+                "get",
+                by_id(&ids[1]).job_id.as_str(),
+                "--out",
+                out.to_str().expect("text"),
+            ],
         )
         .output()
         .await
         .expect("runs");
-    assert_eq!(got.status.code(), Some(0), "{}", String::from_utf8_lossy(&got.stderr));
+    assert_eq!(
+        got.status.code(),
+        Some(0),
+        "{}",
+        String::from_utf8_lossy(&got.stderr)
+    );
     assert_eq!(std::fs::read(&out).expect("reads"), bytes);
 }
 
@@ -76,7 +103,11 @@ async fn every_kind_of_content_reaches_the_queue_as_what_it_is() {
     let _worker = theatre.linked_worker("one").await;
     let (alice, shop) = (&theatre.alice, theatre.shop.jid());
     let first = theatre.text("hello");
-    let target = MessageRef { id: first.clone(), from_me: true, author: alice.jid() };
+    let target = MessageRef {
+        id: first.clone(),
+        from_me: true,
+        author: alice.jid(),
+    };
     let media = |kind, mime_type: &str| {
         Content::Media(Attachment {
             kind,
@@ -93,38 +124,68 @@ async fn every_kind_of_content_reaches_the_queue_as_what_it_is() {
         (media(MediaKind::Document, "application/pdf"), "document"),
         (media(MediaKind::Sticker, "image/webp"), "sticker"),
         (
-            Content::Location { latitude: 52.5, longitude: 13.4, name: None },
+            Content::Location {
+                latitude: 52.5,
+                longitude: 13.4,
+                name: None,
+            },
             "location",
         ),
         (
-            Content::Contact { name: "Bob".to_owned(), vcard: "BEGIN:VCARD\nEND:VCARD".to_owned() },
+            Content::Contact {
+                name: "Bob".to_owned(),
+                vcard: "BEGIN:VCARD\nEND:VCARD".to_owned(),
+            },
             "contacts",
         ),
         (
-            Content::Poll { question: "When?".to_owned(), options: vec!["now".to_owned(), "later".to_owned()] },
+            Content::Poll {
+                question: "When?".to_owned(),
+                options: vec!["now".to_owned(), "later".to_owned()],
+            },
             "poll",
         ),
         (
-            Content::ButtonReply { id: "b1".to_owned(), text: "Yes".to_owned() },
+            Content::ButtonReply {
+                id: "b1".to_owned(),
+                text: "Yes".to_owned(),
+            },
             "buttonReply",
         ),
         (
-            Content::ListReply { row_id: "r1".to_owned(), title: "First".to_owned() },
+            Content::ListReply {
+                row_id: "r1".to_owned(),
+                title: "First".to_owned(),
+            },
             "listReply",
         ),
         (
-            Content::Reaction { target: target.clone(), emoji: "👍".to_owned() },
+            Content::Reaction {
+                target: target.clone(),
+                emoji: "👍".to_owned(),
+            },
             "reaction",
         ),
         (
-            Content::Edit { target: first.clone(), text: "hello!".to_owned() },
+            Content::Edit {
+                target: first.clone(),
+                text: "hello!".to_owned(),
+            },
             "edit",
         ),
         (
-            Content::SealedEdit { target: first.clone(), text: "hello!!".to_owned() },
+            Content::SealedEdit {
+                target: first.clone(),
+                text: "hello!!".to_owned(),
+            },
             "edit",
         ),
-        (Content::Revoke { target: first.clone() }, "revoke"),
+        (
+            Content::Revoke {
+                target: first.clone(),
+            },
+            "revoke",
+        ),
         (Content::ViewOnce(Box::new(image(&[9; 10]))), "image"),
         (
             Content::ExtendedText {
@@ -145,9 +206,23 @@ async fn every_kind_of_content_reaches_the_queue_as_what_it_is() {
     let mut seen = Vec::new();
     let jobs = theatre.jobs_of(&ids).await;
     for id in &ids {
-        let job = jobs.iter().find(|job| job.channel_message_id == *id).expect("queued");
-        assert_eq!(job.status, JobStatus::Pending, "{}: {:?}", job.summary, job.error_message);
-        seen.push(content(&theatre, job).await["type"].as_str().expect("a type").to_owned());
+        let job = jobs
+            .iter()
+            .find(|job| job.channel_message_id == *id)
+            .expect("queued");
+        assert_eq!(
+            job.status,
+            JobStatus::Pending,
+            "{}: {:?}",
+            job.summary,
+            job.error_message
+        );
+        seen.push(
+            content(&theatre, job).await["type"]
+                .as_str()
+                .expect("a type")
+                .to_owned(),
+        );
     }
     assert_eq!(seen, wanted);
 }
@@ -156,16 +231,23 @@ async fn every_kind_of_content_reaches_the_queue_as_what_it_is() {
 async fn own_messages_are_recorded_and_what_the_policy_refuses_leaves_an_event() {
     let theatre = Theatre::with_settings(&[("WHATSAPP_GROUPS", "off")]).await;
     let worker = theatre.linked_worker("one").await;
-    let group =
-        theatre
-            .sim
-            .create_group("Team", &theatre.alice, &[&theatre.shop], GroupAddressing::Lid);
+    let group = theatre.sim.create_group(
+        "Team",
+        &theatre.alice,
+        &[&theatre.shop],
+        GroupAddressing::Lid,
+    );
     let own = theatre
         .shop
-        .send(&theatre.alice.jid(), &Content::Text("from the phone".to_owned()))
+        .send(
+            &theatre.alice.jid(),
+            &Content::Text("from the phone".to_owned()),
+        )
         .expect("accepted");
     worker
-        .wait_for("whatsapp.inbound.recorded", PATIENCE, |line| line["channelMessageId"] == own.as_str())
+        .wait_for("whatsapp.inbound.recorded", PATIENCE, |line| {
+            line["channelMessageId"] == own.as_str()
+        })
         .await
         .expect("recorded");
     let refused = theatre
@@ -199,7 +281,10 @@ async fn a_restart_connects_without_a_code_and_gets_the_backlog() {
     theatre.assert_each_queued_once(&ids).await;
     assert_eq!(worker.count("whatsapp.qr.available"), 0);
     let jobs = theatre.jobs_of(&ids).await;
-    let order: Vec<_> = jobs.iter().map(|job| job.channel_message_id.clone()).collect();
+    let order: Vec<_> = jobs
+        .iter()
+        .map(|job| job.channel_message_id.clone())
+        .collect();
     assert_eq!(order, ids, "the backlog is queued in its order");
 }
 
@@ -214,16 +299,32 @@ async fn a_logout_keeps_the_lease_and_shows_a_new_code() {
         .await
         .expect("it notices");
     assert_eq!(reset["accountId"], "default");
-    let mut codes = theatre.store().await.link_code(&theatre.account).await.expect("answers");
+    let mut codes = theatre
+        .store()
+        .await
+        .link_code(&theatre.account)
+        .await
+        .expect("answers");
     while codes.is_none() {
         // justified: another process writes the store, and SQLite does not notify.
         tokio::time::sleep(std::time::Duration::from_millis(50)).await;
-        codes = theatre.store().await.link_code(&theatre.account).await.expect("answers");
+        codes = theatre
+            .store()
+            .await
+            .link_code(&theatre.account)
+            .await
+            .expect("answers");
     }
-    theatre.shop.scan_qr(&codes.expect("a code").code).await.expect("links again");
+    theatre
+        .shop
+        .scan_qr(&codes.expect("a code").code)
+        .await
+        .expect("links again");
     theatre.connected(&worker, 2).await;
     assert_eq!(worker.count("whatsapp.lease.acquire.success"), 1);
-    theatre.assert_each_queued_once(&[theatre.text("after")]).await;
+    theatre
+        .assert_each_queued_once(&[theatre.text("after")])
+        .await;
 }
 
 #[tokio::test]
@@ -231,17 +332,34 @@ async fn a_conflict_is_answered_with_a_pause_and_stream_errors_with_a_new_connec
     let theatre = Theatre::open().await;
     theatre.check_receipts().await;
     let worker = theatre.linked_worker("one").await;
-    assert_eq!(theatre.sim.stream_error(&theatre.shop, StreamError::Restart), 1);
+    assert_eq!(
+        theatre
+            .sim
+            .stream_error(&theatre.shop, StreamError::Restart),
+        1
+    );
     theatre.connected(&worker, 2).await;
-    assert_eq!(theatre.sim.stream_error(&theatre.shop, StreamError::Unavailable), 1);
+    assert_eq!(
+        theatre
+            .sim
+            .stream_error(&theatre.shop, StreamError::Unavailable),
+        1
+    );
     theatre.connected(&worker, 3).await;
-    assert_eq!(theatre.sim.stream_error(&theatre.shop, StreamError::Replaced), 1);
+    assert_eq!(
+        theatre
+            .sim
+            .stream_error(&theatre.shop, StreamError::Replaced),
+        1
+    );
     worker
         .wait_for("whatsapp.connection.conflict", PATIENCE, |_| true)
         .await
         .expect("it notices");
     theatre.connected(&worker, 4).await;
-    theatre.assert_each_queued_once(&[theatre.text("still there")]).await;
+    theatre
+        .assert_each_queued_once(&[theatre.text("still there")])
+        .await;
 }
 
 #[tokio::test]
@@ -257,7 +375,9 @@ async fn faults_on_the_wire_lose_and_double_nothing() {
         delay_ms: 20,
         ..Faults::default()
     });
-    let mut ids: Vec<String> = (0..100).map(|n| theatre.text(&format!("message {n}"))).collect();
+    let mut ids: Vec<String> = (0..100)
+        .map(|n| theatre.text(&format!("message {n}")))
+        .collect();
     // What was dropped comes with the next login.
     theatre.sim.set_faults(Faults::default());
     theatre.sim.disconnect(&theatre.shop);
@@ -278,15 +398,27 @@ async fn an_account_is_linked_by_an_eight_character_code() {
         .expect("starts");
     let mut shown = BufReader::new(link.stdout.take().expect("piped")).lines();
     let code = loop {
-        let line = shown.next_line().await.expect("text").expect("a code is shown");
+        let line = shown
+            .next_line()
+            .await
+            .expect("text")
+            .expect("a code is shown");
         if line.trim().len() == 9 && line.trim().chars().nth(4) == Some('-') {
             break line.trim().replace('-', "");
         }
     };
-    theatre.shop.enter_code(&code).await.expect("the phone links it");
-    let status = tokio::time::timeout(PATIENCE, link.wait()).await.expect("in time");
+    theatre
+        .shop
+        .enter_code(&code)
+        .await
+        .expect("the phone links it");
+    let status = tokio::time::timeout(PATIENCE, link.wait())
+        .await
+        .expect("in time");
     assert_eq!(status.expect("ours").code(), Some(0));
     let worker = theatre.stage.start("one").expect("starts");
     theatre.connected(&worker, 1).await;
-    theatre.assert_each_queued_once(&[theatre.text("linked by code")]).await;
+    theatre
+        .assert_each_queued_once(&[theatre.text("linked by code")])
+        .await;
 }

@@ -11,7 +11,11 @@ use crate::theatre::Theatre;
 fn production_binary() -> PathBuf {
     let path = std::env::var_os("WHATSAPP_WORKER_PRODUCTION").map(PathBuf::from);
     let path = path.expect("WHATSAPP_WORKER_PRODUCTION names a build without features: run ./test");
-    assert!(path.is_file(), "{} is not there: run ./test", path.display());
+    assert!(
+        path.is_file(),
+        "{} is not there: run ./test",
+        path.display()
+    );
     path
 }
 

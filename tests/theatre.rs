@@ -54,7 +54,9 @@ impl Theatre {
             seed: seed(),
             ..Options::default()
         };
-        let sim = Simulator::start(options).await.expect("loopback has free ports");
+        let sim = Simulator::start(options)
+            .await
+            .expect("loopback has free ports");
         let dir = tempfile::tempdir().expect("temporary directory");
         let mut stage =
             Stage::set(&binary(), dir.path(), &sim.url(), sim.ca_pem()).expect("writable");
@@ -92,7 +94,10 @@ impl Theatre {
             .await
             .expect("the store answers")
             .expect("the code is published");
-        self.shop.scan_qr(&code.code).await.expect("the phone links the worker");
+        self.shop
+            .scan_qr(&code.code)
+            .await
+            .expect("the phone links the worker");
         self.connected(&worker, 1).await;
         worker
     }
@@ -129,8 +134,10 @@ impl Theatre {
         let looking = async {
             loop {
                 let mut jobs = store.jobs(&filter).await.expect("the store answers");
-                let present: std::collections::HashSet<&str> =
-                    jobs.iter().map(|job| job.channel_message_id.as_str()).collect();
+                let present: std::collections::HashSet<&str> = jobs
+                    .iter()
+                    .map(|job| job.channel_message_id.as_str())
+                    .collect();
                 if ids.iter().all(|id| present.contains(id.as_str())) {
                     jobs.reverse();
                     return jobs;
@@ -144,7 +151,12 @@ impl Theatre {
         match jobs {
             Ok(jobs) => jobs,
             Err(_) => {
-                let jobs = self.store().await.jobs(&filter).await.expect("the store answers");
+                let jobs = self
+                    .store()
+                    .await
+                    .jobs(&filter)
+                    .await
+                    .expect("the store answers");
                 let missing: Vec<_> = ids
                     .iter()
                     .filter(|id| !jobs.iter().any(|job| job.channel_message_id == **id))
@@ -162,7 +174,11 @@ impl Theatre {
             *counts.entry(job.channel_message_id.as_str()).or_insert(0) += 1;
         }
         let doubled: Vec<_> = counts.iter().filter(|(_, n)| **n != 1).collect();
-        assert_eq!(doubled, Vec::<(&&str, &i32)>::new(), "queued more than once");
+        assert_eq!(
+            doubled,
+            Vec::<(&&str, &i32)>::new(),
+            "queued more than once"
+        );
         assert_eq!(jobs.len(), ids.len(), "jobs that nobody wrote");
         assert_eq!(self.sim.lint(), [], "violations of the protocol");
     }
@@ -172,12 +188,13 @@ impl Theatre {
     pub async fn check_receipts(&self) {
         let store = self.store().await;
         let account = self.account.clone();
-        self.sim.on_receipt(std::sync::Arc::new(move |_, message_id: String| {
-            let (store, account) = (store.clone(), account.clone());
-            Box::pin(async move {
-                let results = store.inbox_results(&account, &message_id).await;
-                !results.expect("the store answers").is_empty()
-            })
-        }));
+        self.sim
+            .on_receipt(std::sync::Arc::new(move |_, message_id: String| {
+                let (store, account) = (store.clone(), account.clone());
+                Box::pin(async move {
+                    let results = store.inbox_results(&account, &message_id).await;
+                    !results.expect("the store answers").is_empty()
+                })
+            }));
     }
 }

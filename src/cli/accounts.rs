@@ -25,9 +25,11 @@ impl Accounts {
         match self {
             Self::Add { account } => {
                 if store.add_account(&account, "operator").await? {
-                    println!("Account '{account}' was added. Link it: whatsapp-worker link --account {account}");
+                    put!(
+                        "Account '{account}' was added. Link it: whatsapp-worker link --account {account}"
+                    );
                 } else {
-                    println!("Account '{account}' exists already.");
+                    put!("Account '{account}' exists already.");
                 }
                 Ok(())
             }
@@ -38,16 +40,36 @@ impl Accounts {
                     let session = store.session_status(&account.id).await?;
                     rows.push(vec![
                         json!(account.id),
-                        json!(if account.enabled { "enabled" } else { "disabled" }),
-                        json!(account.linked_at.and(account.linked).map(|jid| mask(jid.user()))),
-                        json!(lease.filter(|row| !row.is_free()).map(|row| row.owner.as_str().to_owned())),
+                        json!(if account.enabled {
+                            "enabled"
+                        } else {
+                            "disabled"
+                        }),
+                        json!(
+                            account
+                                .linked_at
+                                .and(account.linked)
+                                .map(|jid| mask(jid.user()))
+                        ),
+                        json!(
+                            lease
+                                .filter(|row| !row.is_free())
+                                .map(|row| row.owner.as_str().to_owned())
+                        ),
                         json!(session.as_ref().map(|session| &session.state)),
                         json!(session.as_ref().map(|session| &session.detail)),
                     ]);
                 }
                 print(
                     output,
-                    &["accountId", "enabled", "number", "ownerId", "session", "detail"],
+                    &[
+                        "accountId",
+                        "enabled",
+                        "number",
+                        "ownerId",
+                        "session",
+                        "detail",
+                    ],
                     rows,
                 );
                 Ok(())

@@ -41,7 +41,10 @@ impl Auth {
             ("medium", json!(format!("local {}", seen.file.display()))),
             ("number", json!(number)),
             ("linked", json!(seen.current.is_some())),
-            ("generation", json!(seen.current.or(seen.pending).map(|g| g.number()))),
+            (
+                "generation",
+                json!(seen.current.or(seen.pending).map(|g| g.number())),
+            ),
             ("retired", json!(seen.retired.len())),
             ("keyId", json!(key)),
             ("epoch", json!(seen.epoch)),

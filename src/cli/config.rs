@@ -5,26 +5,34 @@ use serde_json::json;
 
 use super::table::print;
 use super::{CliError, Output};
+use crate::config::settings::DEFAULT_FILE;
 use crate::config::{Config, Values};
 
 #[derive(Debug, Subcommand)]
 pub(super) enum ConfigCommand {
     /// Check all settings; exit code 78 and the fix when one is wrong.
     Check,
+    /// The commented default file, to copy and change; WHATSAPP_CONFIG_FILE names the copy.
+    Default,
     /// All settings with their values and where they come from; secrets are not shown.
     Print,
 }
 
 impl ConfigCommand {
     pub(super) fn run(self, output: Output) -> Result<(), CliError> {
+        if let Self::Default = self {
+            put!("{}", DEFAULT_FILE.trim_end());
+            return Ok(());
+        }
         let values = Values::load()?;
         match self {
+            Self::Default => {}
             Self::Check => {
                 for notice in values.notices() {
-                    println!("note: {notice}");
+                    put!("note: {notice}");
                 }
                 Config::parse(&values)?;
-                println!("The settings are right.");
+                put!("The settings are right.");
             }
             Self::Print => {
                 let rows = values.iter().map(|(setting, value, origin)| {
@@ -33,9 +41,18 @@ impl ConfigCommand {
                         (true, _) => json!("(secret)"),
                         (false, value) => json!(value),
                     };
-                    vec![json!(setting.name), value, json!(origin.to_string()), json!(setting.help)]
+                    vec![
+                        json!(setting.name),
+                        value,
+                        json!(origin.to_string()),
+                        json!(setting.help),
+                    ]
                 });
-                print(output, &["setting", "value", "origin", "help"], rows.collect());
+                print(
+                    output,
+                    &["setting", "value", "origin", "help"],
+                    rows.collect(),
+                );
             }
         }
         Ok(())

@@ -44,7 +44,10 @@ impl Doctor {
         print(output, &["check", "verdict", "detail"], rows.collect());
         match failed {
             0 => Ok(()),
-            n => Err(CliError::Failed(format!("{n} of {} checks failed", findings.len()))),
+            n => Err(CliError::Failed(format!(
+                "{n} of {} checks failed",
+                findings.len()
+            ))),
         }
     }
 
@@ -99,8 +102,15 @@ async fn store(config: &Config, findings: &mut Vec<Finding>) {
     findings.push(Finding {
         check: "store",
         outcome: match &answer {
-            Ok(_) if took < SLOW => Ok(format!("{}, answers in {} ms", store.path().display(), took.as_millis())),
-            Ok(_) => Err(format!("it answers in {} ms: heartbeats will be late; move it to a faster disk", took.as_millis())),
+            Ok(_) if took < SLOW => Ok(format!(
+                "{}, answers in {} ms",
+                store.path().display(),
+                took.as_millis()
+            )),
+            Ok(_) => Err(format!(
+                "it answers in {} ms: heartbeats will be late; move it to a faster disk",
+                took.as_millis()
+            )),
             Err(error) => Err(error.to_string()),
         },
     });
@@ -128,7 +138,9 @@ fn free_space(path: &std::path::Path) -> Result<String, String> {
     if mib >= ENOUGH_MIB {
         Ok(format!("{mib} MiB free"))
     } else {
-        Err(format!("only {mib} MiB free: make room, a full disk stops the intake"))
+        Err(format!(
+            "only {mib} MiB free: make room, a full disk stops the intake"
+        ))
     }
 }
 

@@ -54,7 +54,7 @@ impl Jobs {
 async fn list(store: &Store, output: Output, filter: &JobFilter) -> Result<(), CliError> {
     let jobs = store.jobs(filter).await?;
     if output == Output::Json {
-        println!("{}", json!(jobs));
+        put!("{}", json!(jobs));
         return Ok(());
     }
     let now = store.now_ms().await?;
@@ -71,7 +71,15 @@ async fn list(store: &Store, output: Output, filter: &JobFilter) -> Result<(), C
     };
     print(
         output,
-        &["jobId", "accountId", "status", "kind", "messageId", "created", "summary"],
+        &[
+            "jobId",
+            "accountId",
+            "status",
+            "kind",
+            "messageId",
+            "created",
+            "summary",
+        ],
         jobs.iter().map(row).collect(),
     );
     Ok(())
@@ -85,6 +93,6 @@ async fn show(store: &Store, id: JobId) -> Result<(), CliError> {
         )));
     };
     let text = serde_json::to_string_pretty(&job).expect("a job has string keys");
-    println!("{text}");
+    put!("{text}");
     Ok(())
 }

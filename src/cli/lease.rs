@@ -51,7 +51,11 @@ async fn list(store: &Store, output: Output) -> Result<(), CliError> {
             expires(output, row),
         ]
     });
-    print(output, &["accountId", "ownerId", "epoch", "expiresAt"], cells.collect());
+    print(
+        output,
+        &["accountId", "ownerId", "epoch", "expiresAt"],
+        cells.collect(),
+    );
     Ok(())
 }
 
@@ -78,7 +82,7 @@ async fn show(store: &Store, output: Output, account: &AccountId) -> Result<(), 
         return Ok(());
     }
     print_one(output, fields);
-    println!();
+    put!("");
     let lines = transitions.into_iter().map(|line| {
         vec![
             json!(clock::rfc3339(line.at)),
@@ -87,16 +91,22 @@ async fn show(store: &Store, output: Output, account: &AccountId) -> Result<(), 
             json!(line.detail),
         ]
     });
-    print(output, &["at", "action", "actor", "detail"], lines.collect());
+    print(
+        output,
+        &["at", "action", "actor", "detail"],
+        lines.collect(),
+    );
     Ok(())
 }
 
 async fn release(store: &Store, account: &AccountId, force: bool) -> Result<(), CliError> {
     let Some(row) = store.lease(account).await? else {
-        return Err(CliError::Failed(format!("account '{account}' never had a lease")));
+        return Err(CliError::Failed(format!(
+            "account '{account}' never had a lease"
+        )));
     };
     if row.is_free() {
-        println!("The lease of account '{account}' is free already.");
+        put!("The lease of account '{account}' is free already.");
         return Ok(());
     }
     if !force {
@@ -107,7 +117,7 @@ async fn release(store: &Store, account: &AccountId, force: bool) -> Result<(), 
         )));
     }
     let epoch = store.force_release_lease(account, "operator").await?;
-    println!(
+    put!(
         "The lease of account '{account}' was taken from '{}' (epoch {}). It sits out one TTL; any standby may acquire.",
         row.owner,
         epoch.map_or_else(|| "?".to_owned(), |epoch| epoch.to_string())

@@ -63,7 +63,9 @@ impl Link {
             return Ok(());
         }
         // Before the session begins: it then asks for the right kind of code at once.
-        store.wish_to_link(&self.account, self.phone.as_ref(), WATCHING).await?;
+        store
+            .wish_to_link(&self.account, self.phone.as_ref(), WATCHING)
+            .await?;
         let shutdown = Shutdown::listen()?;
         let stop = shutdown.token().child_token();
         let supervisor = Supervisor::new(
@@ -87,7 +89,9 @@ impl Link {
         let mut shown: Option<String> = None;
         let mut failure: Option<String> = None;
         loop {
-            store.wish_to_link(&self.account, self.phone.as_ref(), WATCHING).await?;
+            store
+                .wish_to_link(&self.account, self.phone.as_ref(), WATCHING)
+                .await?;
             let wanted = match self.phone {
                 Some(_) => LinkCodeKind::Pairing,
                 None => LinkCodeKind::Qr,
@@ -120,14 +124,17 @@ impl Link {
     }
 
     fn put(&self, code: &LinkCode) -> Result<(), CliError> {
-        let picture = || LinkQr::new(&code.code).map_err(|error| CliError::Failed(error.to_string()));
+        let picture =
+            || LinkQr::new(&code.code).map_err(|error| CliError::Failed(error.to_string()));
         if let Some(path) = &self.png {
-            let png = picture()?.png().map_err(|error| CliError::Failed(error.to_string()))?;
+            let png = picture()?
+                .png()
+                .map_err(|error| CliError::Failed(error.to_string()))?;
             replace(path, &png)?;
         } else if let Some(path) = &self.svg {
             replace(path, picture()?.svg().as_bytes())?;
         } else if self.raw {
-            println!("{}", code.code);
+            put!("{}", code.code);
         } else {
             print!("{}", in_terminal(code));
         }
@@ -141,7 +148,8 @@ fn replace(path: &std::path::Path, bytes: &[u8]) -> Result<(), CliError> {
     let dir = path.parent().filter(|dir| !dir.as_os_str().is_empty());
     let mut file = tempfile::NamedTempFile::new_in(dir.unwrap_or(std::path::Path::new(".")))?;
     file.write_all(bytes)?;
-    file.persist(path).map_err(|error| CliError::Failed(format!("{}: {}", path.display(), error.error)))?;
+    file.persist(path)
+        .map_err(|error| CliError::Failed(format!("{}: {}", path.display(), error.error)))?;
     eprintln!("The code is in {}.", path.display());
     Ok(())
 }

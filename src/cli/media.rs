@@ -33,8 +33,9 @@ impl Media {
         let Some(job) = store.job(&id).await? else {
             return Err(CliError::Failed(format!("there is no job {}", id.as_str())));
         };
-        let content: Content = serde_json::from_value(job.content)
-            .map_err(|error| CliError::Failed(format!("the job's content cannot be read: {error}")))?;
+        let content: Content = serde_json::from_value(job.content).map_err(|error| {
+            CliError::Failed(format!("the job's content cannot be read: {error}"))
+        })?;
         let Some((kind, media)) = MediaKind::of(&content) else {
             return Err(CliError::Failed(format!(
                 "job {} has no file: it is {}",
@@ -49,7 +50,12 @@ impl Media {
             .download(media, kind, &out)
             .await
             .map_err(|error| CliError::Failed(chain(&error)))?;
-        println!("{} bytes, SHA-256 {}, in {}", size, media.sha256, out.display());
+        put!(
+            "{} bytes, SHA-256 {}, in {}",
+            size,
+            media.sha256,
+            out.display()
+        );
         Ok(())
     }
 }

@@ -29,7 +29,9 @@ impl Simulate {
     pub(super) async fn run(self) -> Result<(), CliError> {
         for address in [self.listen, self.control] {
             if !address.ip().is_loopback() {
-                return Err(CliError::Config(format!("{address} is not a loopback address: the simulator has no secrets and must not be reachable")));
+                return Err(CliError::Config(format!(
+                    "{address} is not a loopback address: the simulator has no secrets and must not be reachable"
+                )));
             }
         }
         let shutdown = Shutdown::listen()?;
@@ -43,7 +45,7 @@ impl Simulate {
             .map_err(|error| CliError::Unavailable(error.to_string()))?;
         let sim = Arc::new(sim);
         let control = Control::serve(sim.clone(), self.control).await?;
-        println!(
+        put!(
             "{}",
             json!({"url": sim.url(), "control": format!("http://{}", control.address()), "mediaHost": sim.media_host(), "seed": self.seed})
         );

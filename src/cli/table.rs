@@ -15,7 +15,7 @@ pub(super) fn print(output: Output, columns: &[&str], rows: Vec<Vec<Value>>) {
                     Value::Object(named.collect::<Map<_, _>>())
                 })
                 .collect();
-            println!("{}", Value::Array(rows));
+            put!("{}", Value::Array(rows));
         }
         Output::Table => {
             let head: Vec<String> = columns.iter().map(|name| heading(name)).collect();
@@ -38,7 +38,7 @@ pub(super) fn print(output: Output, columns: &[&str], rows: Vec<Vec<Value>>) {
                     .zip(&widths)
                     .map(|(cell, width)| format!("{cell:<width$}"))
                     .collect();
-                println!("{}", line.join("  ").trim_end());
+                put!("{}", line.join("  ").trim_end());
             }
         }
     }
@@ -48,14 +48,16 @@ pub(super) fn print(output: Output, columns: &[&str], rows: Vec<Vec<Value>>) {
 pub(super) fn print_one(output: Output, fields: Vec<(&str, Value)>) {
     match output {
         Output::Json => {
-            let fields = fields.into_iter().map(|(name, value)| (name.to_owned(), value));
-            println!("{}", Value::Object(fields.collect()));
+            let fields = fields
+                .into_iter()
+                .map(|(name, value)| (name.to_owned(), value));
+            put!("{}", Value::Object(fields.collect()));
         }
         Output::Table => {
             let width = fields.iter().map(|(name, _)| heading(name).len()).max();
             for (name, value) in fields {
                 let width = width.unwrap_or(0);
-                println!("{:<width$}  {}", heading(name), shown(&value));
+                put!("{:<width$}  {}", heading(name), shown(&value));
             }
         }
     }

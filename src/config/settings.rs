@@ -15,38 +15,135 @@ pub struct Setting {
 }
 
 const fn plain(name: &'static str, default: &'static str, help: &'static str) -> Setting {
-    Setting { name, default, help, secret: false }
+    Setting {
+        name,
+        default,
+        help,
+        secret: false,
+    }
 }
 
 const fn secret(name: &'static str, help: &'static str) -> Setting {
-    Setting { name, default: "", help, secret: true }
+    Setting {
+        name,
+        default: "",
+        help,
+        secret: true,
+    }
 }
 
 /// All settings of this version, in the order in which people meet them.
 pub const SETTINGS: &[Setting] = &[
-    plain("WHATSAPP_ACCOUNT_ID", "default", "Accounts to operate: a comma list, or * for every enabled account of the store"),
-    plain("STORE_URL", "sqlite:data/store.db", "The shared store, sqlite:PATH"),
-    plain("WORKER_ID", "", "Name of this worker in leases and logs; the host name unless set"),
-    plain("AGENT_ROLE", "all", "whatsapp (lease, session) or all; the role agent comes with the agent queue"),
-    plain("WHATSAPP_PHONE", "", "Link by an 8-character code for this number instead of a QR code"),
-    plain("WHATSAPP_LEASE_TTL_MS", "60000", "How long a silent holder keeps standbys out, 1000 to 300000"),
-    plain("WHATSAPP_HEARTBEAT_MS", "", "Time between renewals; a quarter of the TTL unless set, a third at most"),
-    plain("WHATSAPP_LEASE_MARGIN_MS", "", "Safety margin before the TTL; a twentieth unless set, less than a quarter"),
-    plain("SHUTDOWN_GRACE_MS", "10000", "How long SIGTERM waits for what is in flight"),
-    plain("WHATSAPP_AUTH_MODE", "local", "Where auth state lives: local; remote (alias convex) is not there yet"),
-    plain("WHATSAPP_AUTH_DIR", ".whatsapp-auth", "Directory of local auth state"),
-    secret("WHATSAPP_AUTH_KEY", "Key that seals auth state, 32 bytes in base64 or hex; made beside the state unless set"),
-    plain("WHATSAPP_ALLOW", "", "Accept only these senders and groups: comma list of numbers and JIDs; empty: everybody"),
-    plain("WHATSAPP_DENY", "", "Never accept these; beats WHATSAPP_ALLOW"),
-    plain("WHATSAPP_GROUPS", "all", "Group messages: all, mention (only when addressed), off"),
-    plain("WHATSAPP_STATUS", "off", "Status posts: on queues them, off ignores them"),
-    plain("WHATSAPP_WS_URL", "wss://web.whatsapp.com/ws/chat", "The server: any wss URL, or ws on loopback"),
-    plain("WHATSAPP_PROXY", "", "http://[user:pass@]host:port (CONNECT) or socks5://…"),
-    plain("WHATSAPP_EXTRA_CA_FILE", "", "PEM file of further trust roots for WebSocket, media and HTTP"),
-    plain("WHATSAPP_CLIENT_VERSION", "", "Client version to announce, e.g. 2.3000.1026131876; fetched when not set"),
-    plain("WHATSAPP_CONNECT_TIMEOUT_MS", "20000", "Time for TCP, proxy, TLS and WebSocket together"),
+    plain(
+        "WHATSAPP_ACCOUNT_ID",
+        "default",
+        "Accounts to operate: a comma list, or * for every enabled account of the store",
+    ),
+    plain(
+        "STORE_URL",
+        "sqlite:data/store.db",
+        "The shared store, sqlite:PATH",
+    ),
+    plain(
+        "WORKER_ID",
+        "",
+        "Name of this worker in leases and logs; the host name unless set",
+    ),
+    plain(
+        "AGENT_ROLE",
+        "all",
+        "whatsapp (lease, session) or all; the role agent comes with the agent queue",
+    ),
+    plain(
+        "WHATSAPP_PHONE",
+        "",
+        "Link by an 8-character code for this number instead of a QR code",
+    ),
+    plain(
+        "WHATSAPP_LEASE_TTL_MS",
+        "60000",
+        "How long a silent holder keeps standbys out, 1000 to 300000",
+    ),
+    plain(
+        "WHATSAPP_HEARTBEAT_MS",
+        "",
+        "Time between renewals; a quarter of the TTL unless set, a third at most",
+    ),
+    plain(
+        "WHATSAPP_LEASE_MARGIN_MS",
+        "",
+        "Safety margin before the TTL; a twentieth unless set, less than a quarter",
+    ),
+    plain(
+        "SHUTDOWN_GRACE_MS",
+        "10000",
+        "How long SIGTERM waits for what is in flight",
+    ),
+    plain(
+        "WHATSAPP_AUTH_MODE",
+        "local",
+        "Where auth state lives: local; remote (alias convex) is not there yet",
+    ),
+    plain(
+        "WHATSAPP_AUTH_DIR",
+        ".whatsapp-auth",
+        "Directory of local auth state",
+    ),
+    secret(
+        "WHATSAPP_AUTH_KEY",
+        "Key that seals auth state, 32 bytes in base64 or hex; made beside the state unless set",
+    ),
+    plain(
+        "WHATSAPP_ALLOW",
+        "",
+        "Accept only these senders and groups: comma list of numbers and JIDs; empty: everybody",
+    ),
+    plain(
+        "WHATSAPP_DENY",
+        "",
+        "Never accept these; beats WHATSAPP_ALLOW",
+    ),
+    plain(
+        "WHATSAPP_GROUPS",
+        "all",
+        "Group messages: all, mention (only when addressed), off",
+    ),
+    plain(
+        "WHATSAPP_STATUS",
+        "off",
+        "Status posts: on queues them, off ignores them",
+    ),
+    plain(
+        "WHATSAPP_WS_URL",
+        "wss://web.whatsapp.com/ws/chat",
+        "The server: any wss URL, or ws on loopback",
+    ),
+    plain(
+        "WHATSAPP_PROXY",
+        "",
+        "http://[user:pass@]host:port (CONNECT) or socks5://…",
+    ),
+    plain(
+        "WHATSAPP_EXTRA_CA_FILE",
+        "",
+        "PEM file of further trust roots for WebSocket, media and HTTP",
+    ),
+    plain(
+        "WHATSAPP_CLIENT_VERSION",
+        "",
+        "Client version to announce, e.g. 2.3000.1026131876; fetched when not set",
+    ),
+    plain(
+        "WHATSAPP_CONNECT_TIMEOUT_MS",
+        "20000",
+        "Time for TCP, proxy, TLS and WebSocket together",
+    ),
     #[cfg(feature = "simulator")]
-    plain("SIMULATOR_REPLY", "off", "Simulator builds only: answer each message, for crash tests: off, text"),
+    plain(
+        "SIMULATOR_REPLY",
+        "off",
+        "Simulator builds only: answer each message, for crash tests: off, text",
+    ),
 ];
 
 /// Names that users of the forerunners may have set and that do nothing yet: said at start-up rather
@@ -63,4 +160,51 @@ pub const NOT_YET: &[&str] = &[
 /// The setting called `name`.
 pub fn find(name: &str) -> Option<&'static Setting> {
     SETTINGS.iter().find(|setting| setting.name == name)
+}
+
+/// Every setting with its default, commented out: a configuration file to begin with.
+pub const DEFAULT_FILE: &str = include_str!("../../config.default.toml");
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The settings that a production build has.
+    fn production() -> impl Iterator<Item = &'static Setting> {
+        SETTINGS
+            .iter()
+            .filter(|setting| !setting.name.starts_with("SIMULATOR_"))
+    }
+
+    #[test]
+    fn the_default_file_names_every_setting_with_its_default() {
+        let uncommented: String = DEFAULT_FILE
+            .lines()
+            .filter_map(|line| line.strip_prefix('#'))
+            .filter(|line| line.starts_with(|c: char| c.is_ascii_lowercase()))
+            .flat_map(|line| [line, "\n"])
+            .collect();
+        let table: toml::Table = uncommented.parse().expect("TOML");
+        for setting in production() {
+            let value = &table[&setting.name.to_lowercase()];
+            let text = value
+                .as_str()
+                .map_or_else(|| value.to_string(), str::to_owned);
+            assert_eq!(text, setting.default, "{}", setting.name);
+            assert!(DEFAULT_FILE.contains(setting.help), "{}", setting.name);
+        }
+        assert_eq!(table.len(), production().count());
+    }
+
+    #[test]
+    fn the_readme_tells_every_setting() {
+        let readme = include_str!("../../README.md");
+        for setting in production() {
+            assert!(
+                readme.contains(&format!("`{}`", setting.name)),
+                "{}",
+                setting.name
+            );
+        }
+    }
 }

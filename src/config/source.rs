@@ -110,9 +110,9 @@ impl Values {
     pub(super) fn millis(&self, name: &'static str) -> Result<Option<Duration>, ConfigError> {
         self.optional(name)
             .map(|text| {
-                text.parse()
-                    .map(Duration::from_millis)
-                    .map_err(|_| self.wrong(name, "write a whole number of milliseconds, e.g. 60000"))
+                text.parse().map(Duration::from_millis).map_err(|_| {
+                    self.wrong(name, "write a whole number of milliseconds, e.g. 60000")
+                })
             })
             .transpose()
     }
@@ -122,7 +122,11 @@ impl Values {
         let secret = settings::find(name).is_some_and(|setting| setting.secret);
         ConfigError::Value {
             name,
-            value: if secret { "…".to_owned() } else { value.clone() },
+            value: if secret {
+                "…".to_owned()
+            } else {
+                value.clone()
+            },
             origin: origin.clone(),
             problem: problem.into(),
         }
@@ -131,7 +135,9 @@ impl Values {
 
 fn notice(name: &str) -> Option<String> {
     if NOT_YET.contains(&name) {
-        return Some(format!("{name} is set, but this version does not use it yet"));
+        return Some(format!(
+            "{name} is set, but this version does not use it yet"
+        ));
     }
     let ours = name.starts_with("WHATSAPP_") && name != "WHATSAPP_CONFIG_FILE";
     let base = name.strip_suffix("_FILE").unwrap_or(name);
@@ -144,17 +150,24 @@ fn notice(name: &str) -> Option<String> {
 
 fn read_file(path: &Path) -> Result<Vec<(&'static Setting, String)>, ConfigError> {
     let file = |problem: String| {
-        ConfigError::File(format!("WHATSAPP_CONFIG_FILE {}: {problem}", path.display()))
+        ConfigError::File(format!(
+            "WHATSAPP_CONFIG_FILE {}: {problem}",
+            path.display()
+        ))
     };
     let text = std::fs::read_to_string(path).map_err(|error| file(error.to_string()))?;
-    let table: toml::Table = text.parse().map_err(|error: toml::de::Error| file(error.to_string()))?;
+    let table: toml::Table = text
+        .parse()
+        .map_err(|error: toml::de::Error| file(error.to_string()))?;
     table
         .into_iter()
         .map(|(key, value)| {
             let setting = settings::find(&key.to_uppercase())
                 .filter(|setting| setting.name.to_lowercase() == key)
                 .ok_or_else(|| {
-                    file(format!("{key:?} is not a setting; `whatsapp-worker config print` lists them"))
+                    file(format!(
+                        "{key:?} is not a setting; `whatsapp-worker config print` lists them"
+                    ))
                 })?;
             let text = match value {
                 toml::Value::String(text) => text,
@@ -180,7 +193,8 @@ mod tests {
     fn the_environment_beats_the_file_and_the_file_beats_the_default() {
         let dir = tempfile::tempdir().expect("temporary directory");
         let path = dir.path().join("worker.toml");
-        std::fs::write(&path, "worker_id = \"from-file\"\nshutdown_grace_ms = 5\n").expect("written");
+        std::fs::write(&path, "worker_id = \"from-file\"\nshutdown_grace_ms = 5\n")
+            .expect("written");
         let values = load(&[
             ("WHATSAPP_CONFIG_FILE", path.to_str().expect("text")),
             ("WORKER_ID", "from-env"),
@@ -196,9 +210,14 @@ mod tests {
         let dir = tempfile::tempdir().expect("temporary directory");
         let path = dir.path().join("worker.toml");
         std::fs::write(&path, "whatsapp_lease_tll_ms = 1\n").expect("written");
-        let error = load(&[("WHATSAPP_CONFIG_FILE", path.to_str().expect("text"))])
-            .expect_err("misspelt");
-        assert!(error.to_string().contains("\"whatsapp_lease_tll_ms\" is not a setting"), "{error}");
+        let error =
+            load(&[("WHATSAPP_CONFIG_FILE", path.to_str().expect("text"))]).expect_err("misspelt");
+        assert!(
+            error
+                .to_string()
+                .contains("\"whatsapp_lease_tll_ms\" is not a setting"),
+            "{error}"
+        );
         let values = load(&[("WHATSAPP_LEASE_TLL_MS", "1"), ("AXIOM_TOKEN", "x")]).expect("loads");
         assert_eq!(values.notices().len(), 2);
     }
@@ -208,9 +227,13 @@ mod tests {
         let dir = tempfile::tempdir().expect("temporary directory");
         let path = dir.path().join("key");
         std::fs::write(&path, "s3cret\n").expect("written");
-        let values = load(&[("WHATSAPP_AUTH_KEY_FILE", path.to_str().expect("text"))]).expect("loads");
+        let values =
+            load(&[("WHATSAPP_AUTH_KEY_FILE", path.to_str().expect("text"))]).expect("loads");
         assert_eq!(values.get("WHATSAPP_AUTH_KEY"), "s3cret");
         let error = values.wrong("WHATSAPP_AUTH_KEY", "too short").to_string();
-        assert!(!error.contains("s3cret") && error.contains("too short"), "{error}");
+        assert!(
+            !error.contains("s3cret") && error.contains("too short"),
+            "{error}"
+        );
     }
 }

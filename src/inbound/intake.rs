@@ -254,9 +254,16 @@ fn tell(fence: &Fence, arrival: &Arrival, accepted: &Accepted) {
         offline: arrival.inbound.offline,
     });
     match accepted {
-        Accepted::Queued { job, conversation, recovered } => {
+        Accepted::Queued {
+            job,
+            conversation,
+            recovered,
+        } => {
             if *recovered {
-                event::emit(Event::Recovered { account, message_id });
+                event::emit(Event::Recovered {
+                    account,
+                    message_id,
+                });
             }
             event::emit(Event::Queued {
                 account,
@@ -273,8 +280,14 @@ fn tell(fence: &Fence, arrival: &Arrival, accepted: &Accepted) {
             conversation_id: conversation.as_str(),
             status: "failed",
         }),
-        Accepted::Recorded => event::emit(Event::Recorded { account, message_id }),
-        Accepted::Duplicate => event::emit(Event::DedupeSkipped { account, message_id }),
+        Accepted::Recorded => event::emit(Event::Recorded {
+            account,
+            message_id,
+        }),
+        Accepted::Duplicate => event::emit(Event::DedupeSkipped {
+            account,
+            message_id,
+        }),
         Accepted::Ignored => {
             if let Disposition::Ignored(refusal) = &arrival.disposition {
                 event::emit(Event::Ignored {

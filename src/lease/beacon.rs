@@ -77,12 +77,18 @@ mod tests {
             OwnerId::incarnate("w").expect("valid"),
             OwnerId::incarnate("w").expect("valid"),
         );
-        assert!(beacons.proof_of_death(&account, &a).is_none(), "never was here");
+        assert!(
+            beacons.proof_of_death(&account, &a).is_none(),
+            "never was here"
+        );
         let lit = beacons.light(&account, &a).expect("free");
         assert!(beacons.light(&account, &b).is_none(), "taken");
         assert!(beacons.proof_of_death(&account, &a).is_none(), "alive");
         drop(lit);
-        assert!(beacons.proof_of_death(&account, &b).is_none(), "another owner");
+        assert!(
+            beacons.proof_of_death(&account, &b).is_none(),
+            "another owner"
+        );
         assert!(beacons.proof_of_death(&account, &a).is_some());
     }
 }

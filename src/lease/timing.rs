@@ -103,7 +103,10 @@ mod tests {
     #[test]
     fn defaults_are_a_quarter_and_a_twentieth_of_the_ttl() {
         let timing = LeaseTiming::new(ms(60_000), None, None).expect("valid");
-        assert_eq!((timing.heartbeat(), timing.margin()), (ms(15_000), ms(3_000)));
+        assert_eq!(
+            (timing.heartbeat(), timing.margin()),
+            (ms(15_000), ms(3_000))
+        );
         assert_eq!(
             timing.trusted_until(Boot::from_ms(1_000)),
             Boot::from_ms(1_000 + 59_400 - 3_000)
@@ -112,14 +115,23 @@ mod tests {
 
     #[test]
     fn times_that_do_not_fit_are_refused_by_both_names() {
-        assert_eq!(LeaseTiming::new(ms(999), None, None), Err(TimingError::Ttl(ms(999))));
+        assert_eq!(
+            LeaseTiming::new(ms(999), None, None),
+            Err(TimingError::Ttl(ms(999)))
+        );
         let error = LeaseTiming::new(ms(9_000), Some(ms(3_001)), None).expect_err("too slow");
         assert_eq!(
             error.to_string(),
             "WHATSAPP_HEARTBEAT_MS is 3001 but WHATSAPP_LEASE_TTL_MS is 9000: the heartbeat must be at least 1 and at most a third of the TTL (3000)"
         );
         let error = LeaseTiming::new(ms(8_000), None, Some(ms(2_000))).expect_err("too wide");
-        assert_eq!(error, TimingError::Margin { margin: ms(2_000), ttl: ms(8_000) });
+        assert_eq!(
+            error,
+            TimingError::Margin {
+                margin: ms(2_000),
+                ttl: ms(8_000)
+            }
+        );
         assert!(LeaseTiming::new(ms(9_000), Some(ms(3_000)), Some(ms(2_249))).is_ok());
     }
 }

@@ -28,9 +28,12 @@ impl Trust {
     /// Moves the deadline later. An earlier one is ignored: answers may arrive out of order. After
     /// [`Trust::revoke`] nothing extends it again: a new acquisition has a new `Trust`.
     pub fn extend(&self, deadline: Boot) {
-        let extended = |now: i64| (now != REVOKED && now < deadline.as_ms()).then_some(deadline.as_ms());
+        let extended =
+            |now: i64| (now != REVOKED && now < deadline.as_ms()).then_some(deadline.as_ms());
         // A refused update is the wanted outcome of both cases above.
-        let _ = self.0.fetch_update(Ordering::AcqRel, Ordering::Acquire, extended);
+        let _ = self
+            .0
+            .fetch_update(Ordering::AcqRel, Ordering::Acquire, extended);
     }
 
     /// Ends the trust for good.
@@ -66,7 +69,10 @@ mod tests {
         assert!(trust.holds(), "an older answer does not shorten trust");
         trust.revoke();
         trust.extend(now.plus(Duration::from_secs(60)));
-        assert!(!trust.holds(), "a late heartbeat does not revive revoked trust");
+        assert!(
+            !trust.holds(),
+            "a late heartbeat does not revive revoked trust"
+        );
         assert!(!Trust::none().holds());
     }
 }

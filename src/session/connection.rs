@@ -158,7 +158,12 @@ impl Connection {
         if let Some(end) = self.verdict.get() {
             return end.clone();
         }
-        let heard = self.taps.last_words.lock().expect("no panic while it is held").clone();
+        let heard = self
+            .taps
+            .last_words
+            .lock()
+            .expect("no panic while it is held")
+            .clone();
         End::Closed {
             reason: heard.unwrap_or_else(|| "it ended without a reason".to_owned()),
             code: None,
@@ -177,7 +182,9 @@ impl Connection {
             let _ = rows.wait_for(|rows| *rows == 0).await;
         };
         if tokio::time::timeout(grace, settled).await.is_err() {
-            tracing::warn!("messages were in flight at the end of the grace period: they will be delivered again");
+            tracing::warn!(
+                "messages were in flight at the end of the grace period: they will be delivered again"
+            );
         }
         self.handle.shutdown().await;
     }
@@ -205,7 +212,11 @@ struct Taps {
 
 impl Taps {
     async fn close(&self) {
-        let transport = self.transport.lock().expect("no panic while it is held").take();
+        let transport = self
+            .transport
+            .lock()
+            .expect("no panic while it is held")
+            .take();
         if let Some(transport) = transport {
             transport.disconnect().await;
         }
@@ -236,8 +247,13 @@ impl TransportFactory for TappedFactory {
         };
         let (up, handed_up) = async_channel::bounded(1);
         let pump = tokio::spawn(pump(frames, up, self.taps.clone()));
-        *self.taps.pump.lock().expect("no panic while it is held") = Some(AbortOnDropHandle::new(pump));
-        *self.taps.transport.lock().expect("no panic while it is held") = Some(transport.clone());
+        *self.taps.pump.lock().expect("no panic while it is held") =
+            Some(AbortOnDropHandle::new(pump));
+        *self
+            .taps
+            .transport
+            .lock()
+            .expect("no panic while it is held") = Some(transport.clone());
         Ok((transport, handed_up))
     }
 }

@@ -133,9 +133,16 @@ pub(super) async fn complete(client: &Client, party: &mut Party) -> anyhow::Resu
     let Ok(wire) = known.as_str().parse::<WireJid>() else {
         return Ok(());
     };
-    if let Some(LidPnEntry { lid, phone_number, .. }) = client.get_lid_pn_entry(&wire).await? {
-        party.pn.get_or_insert_with(|| Jid::new(format!("{phone_number}@s.whatsapp.net")));
-        party.lid.get_or_insert_with(|| Jid::new(format!("{lid}@lid")));
+    if let Some(LidPnEntry {
+        lid, phone_number, ..
+    }) = client.get_lid_pn_entry(&wire).await?
+    {
+        party
+            .pn
+            .get_or_insert_with(|| Jid::new(format!("{phone_number}@s.whatsapp.net")));
+        party
+            .lid
+            .get_or_insert_with(|| Jid::new(format!("{lid}@lid")));
     }
     Ok(())
 }

@@ -12,10 +12,10 @@ use tracing::{debug, info, warn};
 use wacore_binary::Jid as WireJid;
 
 use super::connection::{Connection, End};
+use super::encode::{Outgoing, Text};
 use super::linking::{self, Linking};
 use super::missing::{self, StoreLedger};
 use super::observer::Signal;
-use super::encode::{Outgoing, Text};
 use super::send::{self, Acks};
 use super::state::SessionState;
 use super::{SessionContext, history, hook};
@@ -145,7 +145,11 @@ impl Life<'_> {
             Err(error) => return Err(busy(&error)),
         };
         let linked = account.is_some_and(|account| account.linked_at.is_some());
-        let file = context.home.dir.join(context.account.as_str()).join("auth.db");
+        let file = context
+            .home
+            .dir
+            .join(context.account.as_str())
+            .join("auth.db");
         if linked && !file.exists() {
             return Err(Outcome::Unusable {
                 code: "auth_missing",
@@ -192,7 +196,8 @@ impl Life<'_> {
                 }
                 // Only a poisoned auth store comes here: what it holds in memory is of no use.
                 Next::Connect | Next::Pause(_) => {
-                    self.close_auth(&auth, &Outcome::Lost(Loss::Unanswered)).await;
+                    self.close_auth(&auth, &Outcome::Lost(Loss::Unanswered))
+                        .await;
                 }
             }
         }
@@ -240,7 +245,12 @@ impl Life<'_> {
             account: &self.context.account,
             reason,
         });
-        self.told(self.context.store.record_unlink(&self.context.fence, reason).await);
+        self.told(
+            self.context
+                .store
+                .record_unlink(&self.context.fence, reason)
+                .await,
+        );
         Ok(())
     }
 
@@ -288,7 +298,11 @@ impl Life<'_> {
     }
 
     /// One connection, to its end. `Err`: the session is over or the client could not be built.
-    async fn connection(&self, auth: &Arc<AuthStore>, attempts: &mut Attempts) -> Result<End, Next> {
+    async fn connection(
+        &self,
+        auth: &Arc<AuthStore>,
+        attempts: &mut Attempts,
+    ) -> Result<End, Next> {
         let linked = auth.is_current().await;
         let phone = attempts.linking.phone().filter(|_| !linked);
         let opened = Connection::open(self.context, auth, phone).await;
@@ -556,7 +570,10 @@ impl Live<'_> {
         let (client, acks) = (connection.client().clone(), self.acks.clone());
         let account = self.life.context.account.clone();
         self.replies.spawn(async move {
-            let id = format!("3EB0{}", &uuid::Uuid::new_v4().simple().to_string()[..18].to_uppercase());
+            let id = format!(
+                "3EB0{}",
+                &uuid::Uuid::new_v4().simple().to_string()[..18].to_uppercase()
+            );
             let text = Outgoing::Text(Text::from("thank you".to_owned()));
             match send::send(&client, &acks, &chat, &text, &id).await {
                 Ok(()) => event::emit(Event::Sent {
@@ -573,12 +590,7 @@ impl Live<'_> {
     }
 
     /// The credentials become current before the server closes the connection: it does so next.
-    async fn paired(
-        &self,
-        connection: &Connection,
-        jid: &WireJid,
-        lid: &WireJid,
-    ) {
+    async fn paired(&self, connection: &Connection, jid: &WireJid, lid: &WireJid) {
         let context = self.life.context;
         let kept = async {
             connection.client().persistence_manager().flush().await?;
@@ -593,9 +605,10 @@ impl Live<'_> {
             return;
         }
         let (jid, lid) = (Jid::new(jid.to_string()), Jid::new(lid.to_string()));
-        let recorded = context
-            .store
-            .record_link(&context.fence, &jid, Some(&lid), &context.home.installation);
+        let recorded =
+            context
+                .store
+                .record_link(&context.fence, &jid, Some(&lid), &context.home.installation);
         self.life.told(recorded.await);
         info!(account = %context.account, number = %jid, "linked");
     }

@@ -43,7 +43,12 @@ pub(super) struct StoreLedger {
 impl InboundLedger for StoreLedger {
     async fn committed(&self, message: InboundId<'_>) -> Result<bool, LedgerError> {
         self.store
-            .is_committed(self.fence.account(), message.chat, message.sender, message.id)
+            .is_committed(
+                self.fence.account(),
+                message.chat,
+                message.sender,
+                message.id,
+            )
             .await
             .map_err(|error| LedgerError(Arc::new(error)))
     }
@@ -108,7 +113,10 @@ pub(super) async fn sweep(
                 if let Err(error) = ask(client, &missing).await {
                     warn!(account = %context.account, %error, "asking again failed");
                 }
-                context.store.asked_missing(&context.fence, &missing, *wait).await?;
+                context
+                    .store
+                    .asked_missing(&context.fence, &missing, *wait)
+                    .await?;
             }
             _ => give_up(context, &missing).await?,
         }

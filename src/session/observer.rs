@@ -166,7 +166,10 @@ impl Observer {
 /// Stream error 515: the server closes this connection and expects another at once, as it does
 /// after pairing. The library acts on it and does not tell.
 fn asks_for_restart(node: &NodeRef<'_>) -> bool {
-    node.tag == "stream:error" && node.get_attr("code").is_some_and(|code| code.as_str() == "515")
+    node.tag == "stream:error"
+        && node
+            .get_attr("code")
+            .is_some_and(|code| code.as_str() == "515")
 }
 
 fn failure_end(reason: &ConnectFailureReason) -> End {

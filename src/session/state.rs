@@ -80,15 +80,16 @@ impl SessionState {
     pub fn describe(&self) -> String {
         match self {
             Self::Starting => "opening the auth state".to_owned(),
-            Self::NeedsLink => {
-                "not linked: run `whatsapp-worker link` to see a QR code".to_owned()
-            }
+            Self::NeedsLink => "not linked: run `whatsapp-worker link` to see a QR code".to_owned(),
             Self::Linking => "not linked: a code is waiting to be scanned or typed".to_owned(),
             Self::Connected => "connected to WhatsApp".to_owned(),
             Self::Reconnecting { attempt, reason } => {
                 format!("connecting again after {attempt} failed attempts: {reason}")
             }
-            Self::Conflict => "another program uses the same credentials: stop it; tried again every 5 minutes".to_owned(),
+            Self::Conflict => {
+                "another program uses the same credentials: stop it; tried again every 5 minutes"
+                    .to_owned()
+            }
             Self::LoggedOut { reason } => format!("the link was ended: {reason}"),
             Self::Banned { remaining, reason } => format!(
                 "WhatsApp refuses this number for {} more minutes: {reason}",

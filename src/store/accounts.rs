@@ -30,14 +30,15 @@ impl Account {
                 .map_err(|error| StoreError::Unusable(format!("in table accounts: {error}")))?,
             enabled: row.try_get::<i64, _>("enabled")? == 1,
             auth_home: row.try_get("auth_home")?,
-            linked: row.try_get::<Option<String>, _>("linked_jid")?.map(Jid::new),
+            linked: row
+                .try_get::<Option<String>, _>("linked_jid")?
+                .map(Jid::new),
             linked_at: row.try_get("linked_at")?,
         })
     }
 }
 
-const SELECT: &str =
-    "SELECT account_id, enabled, auth_home, linked_jid, linked_at FROM accounts";
+const SELECT: &str = "SELECT account_id, enabled, auth_home, linked_jid, linked_at FROM accounts";
 
 impl Store {
     /// Registers `id`; `false` when it is known already.
@@ -113,7 +114,14 @@ impl Store {
             .execute(&mut *tx)
             .await?;
         let detail = format!("to {jid}");
-        audit::write(&mut tx, Some(fence.account()), "worker", "account.linked", &detail).await?;
+        audit::write(
+            &mut tx,
+            Some(fence.account()),
+            "worker",
+            "account.linked",
+            &detail,
+        )
+        .await?;
         tx.commit().await?;
         Ok(())
     }
@@ -143,7 +151,14 @@ impl Store {
             .bind(fence.account().as_str())
             .execute(&mut *tx)
             .await?;
-        audit::write(&mut tx, Some(fence.account()), "worker", "account.unlinked", why).await?;
+        audit::write(
+            &mut tx,
+            Some(fence.account()),
+            "worker",
+            "account.unlinked",
+            why,
+        )
+        .await?;
         tx.commit().await?;
         Ok(())
     }

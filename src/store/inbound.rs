@@ -87,7 +87,11 @@ impl Store {
     ///
     /// # Errors
     /// [`StoreError::Unavailable`].
-    pub async fn inbox_results(&self, account: &AccountId, message_id: &str) -> Result<Vec<String>> {
+    pub async fn inbox_results(
+        &self,
+        account: &AccountId,
+        message_id: &str,
+    ) -> Result<Vec<String>> {
         Ok(sqlx::query_scalar(
             "SELECT result FROM inbox WHERE account_id = $1 AND message_id = $2 ORDER BY key",
         )
@@ -117,22 +121,36 @@ impl Commit<'_> {
             Disposition::Ignored(_) => None,
             _ => Some(self.conversation(tx, &arrival.inbound).await?),
         };
-        self.insert_inbox(tx, arrival, &key, conversation.as_ref()).await?;
+        self.insert_inbox(tx, arrival, &key, conversation.as_ref())
+            .await?;
         let Some(conversation) = conversation else {
             return Ok(Accepted::Ignored);
         };
-        self.insert_message(tx, arrival, &key, &conversation).await?;
-        let recovered = self.expects_missing && self.settle_missing(tx, &arrival.identity.id).await?;
+        self.insert_message(tx, arrival, &key, &conversation)
+            .await?;
+        let recovered =
+            self.expects_missing && self.settle_missing(tx, &arrival.identity.id).await?;
         match &arrival.disposition {
             Disposition::Queued => {
                 let job = self
                     .insert_job(tx, &conversation, "message", &key, &arrival.summary, None)
                     .await?;
-                Ok(Accepted::Queued { job, conversation, recovered })
+                Ok(Accepted::Queued {
+                    job,
+                    conversation,
+                    recovered,
+                })
             }
             Disposition::Failed { reason } => {
                 let job = self
-                    .insert_job(tx, &conversation, "message", &key, &arrival.summary, Some(("malformed", reason)))
+                    .insert_job(
+                        tx,
+                        &conversation,
+                        "message",
+                        &key,
+                        &arrival.summary,
+                        Some(("malformed", reason)),
+                    )
                     .await?;
                 Ok(Accepted::Failed { job, conversation })
             }
@@ -428,7 +446,14 @@ impl Store {
         let conversation = commit.conversation(&mut tx, &placeholder).await?;
         let kind = missing.kind.as_str();
         commit
-            .insert_job(&mut tx, &conversation, kind, &missing.message_id, kind, Some((kind, reason)))
+            .insert_job(
+                &mut tx,
+                &conversation,
+                kind,
+                &missing.message_id,
+                kind,
+                Some((kind, reason)),
+            )
             .await?;
         tx.commit().await?;
         Ok(true)

@@ -35,10 +35,17 @@ impl JobStatus {
 impl std::str::FromStr for JobStatus {
     type Err = String;
     fn from_str(text: &str) -> std::result::Result<Self, String> {
-        [Self::Pending, Self::Processing, Self::Completed, Self::Failed]
-            .into_iter()
-            .find(|status| status.as_str() == text)
-            .ok_or_else(|| format!("job status {text:?} is not one of pending, processing, completed, failed"))
+        [
+            Self::Pending,
+            Self::Processing,
+            Self::Completed,
+            Self::Failed,
+        ]
+        .into_iter()
+        .find(|status| status.as_str() == text)
+        .ok_or_else(|| {
+            format!("job status {text:?} is not one of pending, processing, completed, failed")
+        })
     }
 }
 
@@ -106,7 +113,8 @@ pub struct JobFilter {
     pub limit: i64,
 }
 
-const COLUMNS: &str = "j.job_id, j.account_id, j.conv, j.kind, j.status, j.summary, j.attempt_count,
+const COLUMNS: &str =
+    "j.job_id, j.account_id, j.conv, j.kind, j.status, j.summary, j.attempt_count,
     j.error_reason, j.error_message, j.processor_id, j.locked_until, j.started_at, j.created_at,
     COALESCE(i.message_id, j.key) AS message_id";
 

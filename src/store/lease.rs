@@ -100,8 +100,14 @@ impl Store {
             _ => "free",
         };
         let detail = format!("epoch {} -> {epoch}: {how}", epoch - 1);
-        audit::write(&mut tx, Some(bid.account), bid.owner.as_str(), "lease.acquired", &detail)
-            .await?;
+        audit::write(
+            &mut tx,
+            Some(bid.account),
+            bid.owner.as_str(),
+            "lease.acquired",
+            &detail,
+        )
+        .await?;
         tx.commit().await?;
         Ok(Some(Fence::new(bid.account.clone(), Epoch(epoch), token)))
     }
@@ -143,8 +149,14 @@ impl Store {
             == 1;
         if done {
             let detail = format!("epoch {}: {why}", fence.epoch());
-            audit::write(&mut tx, Some(fence.account()), owner.as_str(), "lease.released", &detail)
-                .await?;
+            audit::write(
+                &mut tx,
+                Some(fence.account()),
+                owner.as_str(),
+                "lease.released",
+                &detail,
+            )
+            .await?;
         }
         tx.commit().await?;
         Ok(done)
@@ -155,7 +167,11 @@ impl Store {
     ///
     /// # Errors
     /// [`StoreError::Unavailable`].
-    pub async fn force_release_lease(&self, account: &AccountId, actor: &str) -> Result<Option<Epoch>> {
+    pub async fn force_release_lease(
+        &self,
+        account: &AccountId,
+        actor: &str,
+    ) -> Result<Option<Epoch>> {
         let mut tx = self.leases.begin_with("BEGIN IMMEDIATE").await?;
         let epoch: Option<i64> = sqlx::query_scalar(
             "UPDATE lease SET epoch = epoch + 1, token = $2, owner = '', expires_at = 0
@@ -167,7 +183,14 @@ impl Store {
         .await?;
         if let Some(epoch) = epoch {
             let detail = format!("epoch {} -> {epoch}", epoch - 1);
-            audit::write(&mut tx, Some(account), actor, "lease.force_released", &detail).await?;
+            audit::write(
+                &mut tx,
+                Some(account),
+                actor,
+                "lease.force_released",
+                &detail,
+            )
+            .await?;
         }
         tx.commit().await?;
         Ok(epoch.map(Epoch))

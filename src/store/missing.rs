@@ -118,7 +118,11 @@ impl Store {
     ///
     /// # Errors
     /// [`super::StoreError::Unavailable`].
-    pub async fn due_missing(&self, account: &AccountId, limit: i64) -> Result<Vec<MissingMessage>> {
+    pub async fn due_missing(
+        &self,
+        account: &AccountId,
+        limit: i64,
+    ) -> Result<Vec<MissingMessage>> {
         query(sql(
             "SELECT chat, sender, message_id, kind, asked, {NOW} - first_seen AS age FROM missing
              WHERE account_id = $1 AND outcome IS NULL AND due <= {NOW} ORDER BY due LIMIT $2",
@@ -138,7 +142,9 @@ impl Store {
                     _ => Ledger::Undecryptable,
                 },
                 asked: row.try_get("asked")?,
-                age: Duration::from_millis(u64::try_from(row.try_get::<i64, _>("age")?).unwrap_or(0)),
+                age: Duration::from_millis(
+                    u64::try_from(row.try_get::<i64, _>("age")?).unwrap_or(0),
+                ),
             })
         })
         .collect()

@@ -119,7 +119,7 @@ pub(super) fn refuse_network_file_system(path: &Path) -> Result<()> {
         .filter(|dir| !dir.as_os_str().is_empty())
         .unwrap_or(Path::new("."));
     match rustix::fs::statfs(dir) {
-        Ok(stat) if NETWORK.contains(&(stat.f_type as i64 & 0xffff_ffff)) => {
+        Ok(stat) if NETWORK.contains(&(stat.f_type & 0xffff_ffff)) => {
             Err(StoreError::Unusable(format!(
                 "STORE_URL: {} is on a network file system, where SQLite's locks cannot be trusted: use a local disk",
                 dir.display()

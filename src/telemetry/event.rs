@@ -16,47 +16,126 @@ pub const TARGET: &str = "whatsapp_worker::event";
 #[expect(missing_docs, reason = "the fields are the payload's, named alike")]
 pub enum Event<'a> {
     /// `whatsapp.lease.acquire.success`
-    LeaseAcquired { account: &'a AccountId, owner: &'a OwnerId, epoch: Epoch, ttl: Duration },
+    LeaseAcquired {
+        account: &'a AccountId,
+        owner: &'a OwnerId,
+        epoch: Epoch,
+        ttl: Duration,
+    },
     /// `whatsapp.lease.acquire.contended`
-    LeaseContended { account: &'a AccountId, owner: &'a OwnerId, holder: &'a OwnerId, remaining_ms: i64 },
+    LeaseContended {
+        account: &'a AccountId,
+        owner: &'a OwnerId,
+        holder: &'a OwnerId,
+        remaining_ms: i64,
+    },
     /// `whatsapp.lease.heartbeat.lost`
-    HeartbeatLost { account: &'a AccountId, owner: &'a OwnerId, epoch: Epoch, reason: &'a str },
+    HeartbeatLost {
+        account: &'a AccountId,
+        owner: &'a OwnerId,
+        epoch: Epoch,
+        reason: &'a str,
+    },
     /// `whatsapp.lease.heartbeat.error`
-    HeartbeatError { account: &'a AccountId, owner: &'a OwnerId, message: &'a str },
+    HeartbeatError {
+        account: &'a AccountId,
+        owner: &'a OwnerId,
+        message: &'a str,
+    },
     /// `whatsapp.lease.released`
-    LeaseReleased { account: &'a AccountId, owner: &'a OwnerId, epoch: Epoch, reason: &'a str },
+    LeaseReleased {
+        account: &'a AccountId,
+        owner: &'a OwnerId,
+        epoch: Epoch,
+        reason: &'a str,
+    },
     /// `whatsapp.connection.established`
     Connected { account: &'a AccountId },
     /// `whatsapp.connection.closed`
-    Closed { account: &'a AccountId, status_code: Option<u16>, should_reconnect: bool, reason: &'a str },
+    Closed {
+        account: &'a AccountId,
+        status_code: Option<u16>,
+        should_reconnect: bool,
+        reason: &'a str,
+    },
     /// `whatsapp.connection.conflict`
-    Conflict { account: &'a AccountId, in_a_row: usize },
+    Conflict {
+        account: &'a AccountId,
+        in_a_row: usize,
+    },
     /// `whatsapp.qr.available`
-    QrAvailable { account: &'a AccountId, valid: Duration },
+    QrAvailable {
+        account: &'a AccountId,
+        valid: Duration,
+    },
     /// `whatsapp.auth.mode_selected`
-    AuthMode { account: &'a AccountId, mode: &'a str },
+    AuthMode {
+        account: &'a AccountId,
+        mode: &'a str,
+    },
     /// `whatsapp.auth.reset`
-    AuthReset { account: &'a AccountId, reason: &'a str },
+    AuthReset {
+        account: &'a AccountId,
+        reason: &'a str,
+    },
     /// `whatsapp.session.error`, and again as `whatsapp.baileys.error`, its older name
-    SessionError { account: &'a AccountId, message: &'a str },
+    SessionError {
+        account: &'a AccountId,
+        message: &'a str,
+    },
     /// `whatsapp.inbound.received`
-    Received { account: &'a AccountId, message_id: &'a str, summary: &'a str, offline: bool },
+    Received {
+        account: &'a AccountId,
+        message_id: &'a str,
+        summary: &'a str,
+        offline: bool,
+    },
     /// `whatsapp.inbound.queued`
-    Queued { account: &'a AccountId, message_id: &'a str, job_id: &'a str, conversation_id: &'a str, status: &'a str },
+    Queued {
+        account: &'a AccountId,
+        message_id: &'a str,
+        job_id: &'a str,
+        conversation_id: &'a str,
+        status: &'a str,
+    },
     /// `whatsapp.inbound.recorded`
-    Recorded { account: &'a AccountId, message_id: &'a str },
+    Recorded {
+        account: &'a AccountId,
+        message_id: &'a str,
+    },
     /// `whatsapp.inbound.dedupe_skipped`
-    DedupeSkipped { account: &'a AccountId, message_id: &'a str },
+    DedupeSkipped {
+        account: &'a AccountId,
+        message_id: &'a str,
+    },
     /// `whatsapp.inbound.ignored_not_allowed`
-    Ignored { account: &'a AccountId, message_id: &'a str, reason: &'a str },
+    Ignored {
+        account: &'a AccountId,
+        message_id: &'a str,
+        reason: &'a str,
+    },
     /// `whatsapp.inbound.recovered`
-    Recovered { account: &'a AccountId, message_id: &'a str },
+    Recovered {
+        account: &'a AccountId,
+        message_id: &'a str,
+    },
     /// `whatsapp.inbound.lost`
-    Lost { account: &'a AccountId, message_id: &'a str, asked: i64 },
+    Lost {
+        account: &'a AccountId,
+        message_id: &'a str,
+        asked: i64,
+    },
     /// `whatsapp.outbound.sent`
-    Sent { account: &'a AccountId, message_id: &'a str },
+    Sent {
+        account: &'a AccountId,
+        message_id: &'a str,
+    },
     /// `whatsapp.outbound.failed`
-    SendFailed { account: &'a AccountId, message_id: &'a str, message: &'a str },
+    SendFailed {
+        account: &'a AccountId,
+        message_id: &'a str,
+        message: &'a str,
+    },
 }
 
 /// Emits `event` to every sink.
@@ -83,27 +162,55 @@ pub fn emit(event: Event<'_>) {
 impl Event<'_> {
     fn parts(&self) -> (&'static str, String, Value) {
         match *self {
-            Self::LeaseAcquired { account, owner, epoch, ttl } => (
+            Self::LeaseAcquired {
+                account,
+                owner,
+                epoch,
+                ttl,
+            } => (
                 "whatsapp.lease.acquire.success",
                 format!("[whatsapp] Lease acquired for account '{account}' by '{owner}'"),
                 json!({"accountId": account, "ownerId": owner.as_str(), "epoch": epoch, "expiresAt": in_ms(ttl)}),
             ),
-            Self::LeaseContended { account, owner, holder, remaining_ms } => (
+            Self::LeaseContended {
+                account,
+                owner,
+                holder,
+                remaining_ms,
+            } => (
                 "whatsapp.lease.acquire.contended",
                 format!("[whatsapp] Lease held by '{holder}' for account '{account}', retrying..."),
                 json!({"accountId": account, "ownerId": owner.as_str(), "currentOwnerId": holder.as_str(), "expiresAt": clock::wall_ms() + remaining_ms}),
             ),
-            Self::HeartbeatLost { account, owner, epoch, reason } => (
+            Self::HeartbeatLost {
+                account,
+                owner,
+                epoch,
+                reason,
+            } => (
                 "whatsapp.lease.heartbeat.lost",
-                format!("[whatsapp] Lease heartbeat lost for account '{account}' (owner '{owner}')"),
+                format!(
+                    "[whatsapp] Lease heartbeat lost for account '{account}' (owner '{owner}')"
+                ),
                 json!({"accountId": account, "ownerId": owner.as_str(), "epoch": epoch, "reason": reason}),
             ),
-            Self::HeartbeatError { account, owner, message } => (
+            Self::HeartbeatError {
+                account,
+                owner,
+                message,
+            } => (
                 "whatsapp.lease.heartbeat.error",
-                format!("[whatsapp] Lease heartbeat failed for account '{account}', retrying: {message}"),
+                format!(
+                    "[whatsapp] Lease heartbeat failed for account '{account}', retrying: {message}"
+                ),
                 json!({"accountId": account, "ownerId": owner.as_str(), "message": message}),
             ),
-            Self::LeaseReleased { account, owner, epoch, reason } => (
+            Self::LeaseReleased {
+                account,
+                owner,
+                epoch,
+                reason,
+            } => (
                 "whatsapp.lease.released",
                 format!("[whatsapp] Lease released for account '{account}' by '{owner}': {reason}"),
                 json!({"accountId": account, "ownerId": owner.as_str(), "epoch": epoch, "reason": reason}),
@@ -113,19 +220,28 @@ impl Event<'_> {
                 "[whatsapp] Connected successfully".to_owned(),
                 json!({"accountId": account}),
             ),
-            Self::Closed { account, status_code, should_reconnect, reason } => (
+            Self::Closed {
+                account,
+                status_code,
+                should_reconnect,
+                reason,
+            } => (
                 "whatsapp.connection.closed",
                 format!("[whatsapp] Connection of account '{account}' closed: {reason}"),
                 json!({"accountId": account, "statusCode": status_code, "shouldReconnect": should_reconnect, "reason": reason}),
             ),
             Self::Conflict { account, in_a_row } => (
                 "whatsapp.connection.conflict",
-                format!("[whatsapp] Account '{account}' was connected from elsewhere with the same credentials ({in_a_row} in the last minute)"),
+                format!(
+                    "[whatsapp] Account '{account}' was connected from elsewhere with the same credentials ({in_a_row} in the last minute)"
+                ),
                 json!({"accountId": account, "inARow": in_a_row}),
             ),
             Self::QrAvailable { account, valid } => (
                 "whatsapp.qr.available",
-                format!("[whatsapp] QR code for account '{account}': scan it in WhatsApp > Linked devices, or see `whatsapp-worker link --account {account}`"),
+                format!(
+                    "[whatsapp] QR code for account '{account}': scan it in WhatsApp > Linked devices, or see `whatsapp-worker link --account {account}`"
+                ),
                 json!({"accountId": account, "expiresAt": in_ms(valid)}),
             ),
             Self::AuthMode { account, mode } => (
@@ -143,49 +259,90 @@ impl Event<'_> {
                 format!("[whatsapp] Session of account '{account}': {message}"),
                 json!({"accountId": account, "message": message}),
             ),
-            Self::Received { account, message_id, summary, offline } => (
+            Self::Received {
+                account,
+                message_id,
+                summary,
+                offline,
+            } => (
                 "whatsapp.inbound.received",
                 format!("[whatsapp] Received {message_id} for account '{account}': {summary}"),
                 json!({"accountId": account, "channelMessageId": message_id, "summary": summary, "offline": offline}),
             ),
-            Self::Queued { account, message_id, job_id, conversation_id, status } => (
+            Self::Queued {
+                account,
+                message_id,
+                job_id,
+                conversation_id,
+                status,
+            } => (
                 "whatsapp.inbound.queued",
-                format!("[whatsapp] Queued {message_id} for account '{account}' as {job_id} ({status})"),
+                format!(
+                    "[whatsapp] Queued {message_id} for account '{account}' as {job_id} ({status})"
+                ),
                 json!({"accountId": account, "channelMessageId": message_id, "jobId": job_id, "conversationId": conversation_id, "status": status}),
             ),
-            Self::Recorded { account, message_id } => (
+            Self::Recorded {
+                account,
+                message_id,
+            } => (
                 "whatsapp.inbound.recorded",
                 format!("[whatsapp] Recorded {message_id} for account '{account}', no job"),
                 json!({"accountId": account, "channelMessageId": message_id}),
             ),
-            Self::DedupeSkipped { account, message_id } => (
+            Self::DedupeSkipped {
+                account,
+                message_id,
+            } => (
                 "whatsapp.inbound.dedupe_skipped",
                 format!("[whatsapp] Skipped {message_id} for account '{account}': already queued"),
                 json!({"accountId": account, "channelMessageId": message_id}),
             ),
-            Self::Ignored { account, message_id, reason } => (
+            Self::Ignored {
+                account,
+                message_id,
+                reason,
+            } => (
                 "whatsapp.inbound.ignored_not_allowed",
                 format!("[whatsapp] Ignored {message_id} for account '{account}': {reason}"),
                 json!({"accountId": account, "channelMessageId": message_id, "reason": reason}),
             ),
-            Self::Recovered { account, message_id } => (
+            Self::Recovered {
+                account,
+                message_id,
+            } => (
                 "whatsapp.inbound.recovered",
                 format!("[whatsapp] Recovered {message_id} for account '{account}'"),
                 json!({"accountId": account, "channelMessageId": message_id}),
             ),
-            Self::Lost { account, message_id, asked } => (
+            Self::Lost {
+                account,
+                message_id,
+                asked,
+            } => (
                 "whatsapp.inbound.lost",
-                format!("[whatsapp] Lost {message_id} for account '{account}': asked {asked} times, no answer"),
+                format!(
+                    "[whatsapp] Lost {message_id} for account '{account}': asked {asked} times, no answer"
+                ),
                 json!({"accountId": account, "channelMessageId": message_id, "asked": asked}),
             ),
-            Self::Sent { account, message_id } => (
+            Self::Sent {
+                account,
+                message_id,
+            } => (
                 "whatsapp.outbound.sent",
                 format!("[whatsapp] Sent {message_id} for account '{account}'"),
                 json!({"accountId": account, "channelMessageId": message_id}),
             ),
-            Self::SendFailed { account, message_id, message } => (
+            Self::SendFailed {
+                account,
+                message_id,
+                message,
+            } => (
                 "whatsapp.outbound.failed",
-                format!("[whatsapp] Sending {message_id} for account '{account}' failed: {message}"),
+                format!(
+                    "[whatsapp] Sending {message_id} for account '{account}' failed: {message}"
+                ),
                 json!({"accountId": account, "channelMessageId": message_id, "message": message}),
             ),
         }

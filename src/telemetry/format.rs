@@ -85,7 +85,9 @@ impl Fields {
             line.insert_str(clock.len() + 7, &format!("{target}: "));
         }
         for (name, value) in self.rest.iter().filter(|(name, _)| *name != "event") {
-            let shown = value.as_str().map_or_else(|| value.to_string(), str::to_owned);
+            let shown = value
+                .as_str()
+                .map_or_else(|| value.to_string(), str::to_owned);
             // Writing to a String cannot fail.
             let _ = write!(line, " {name}={shown}");
         }

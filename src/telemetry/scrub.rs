@@ -67,14 +67,23 @@ mod tests {
     #[test]
     fn addresses_are_masked_in_every_line() {
         assert_eq!(
-            scrub("from 4915112345678:12@s.whatsapp.net in 120363021033254949-1@g.us at 1700000000000", false),
+            scrub(
+                "from 4915112345678:12@s.whatsapp.net in 120363021033254949-1@g.us at 1700000000000",
+                false
+            ),
             "from …78:12@s.whatsapp.net in …49-1@g.us at 1700000000000"
         );
-        assert!(matches!(scrub("nothing to hide: 42", true), Cow::Borrowed(_)));
+        assert!(matches!(
+            scrub("nothing to hide: 42", true),
+            Cow::Borrowed(_)
+        ));
     }
 
     #[test]
     fn lines_of_protocol_libraries_lose_bare_numbers_too() {
-        assert_eq!(scrub("user 100000012345678.0:5 id 3EB0123456789A", true), "user …78.0:5 id 3EB0123456789A");
+        assert_eq!(
+            scrub("user 100000012345678.0:5 id 3EB0123456789A", true),
+            "user …78.0:5 id 3EB0123456789A"
+        );
     }
 }
