@@ -1,6 +1,6 @@
 # syntax=docker/dockerfile:1
 #
-# The production build: no simulator, no shell in the image, not root.
+# The production build: no simulator, not root.
 # Written by the documentation of its tools; it has not been built or run where this project is
 # tested. Report what does not work.
 #

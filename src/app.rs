@@ -96,7 +96,7 @@ impl App {
                                 stop.child_token(),
                                 board,
                             );
-                            running.spawn(supervisor.run());
+                            running.spawn(supervisor.run()).id()
                         });
                     }
                     if std::mem::take(&mut first) && known.is_empty() {
@@ -107,9 +107,14 @@ impl App {
                 }
                 Err(error) => warn!(%error, "the store does not tell its accounts, retrying..."),
             }
+            // Whoever loses the race is asked again in the next round.
             tokio::select! {
                 () = stop.cancelled() => break,
                 () = tokio::time::sleep(NEW_ACCOUNTS) => {}
+                Some(Err(failed)) = running.join_next() => {
+                    warn!(error = %failed, "a supervisor failed and is started again");
+                    known.retain(|_, task| *task != failed.id());
+                }
             }
         }
         while let Some(ended) = running.join_next().await {

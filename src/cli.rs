@@ -125,6 +125,7 @@ impl From<StoreError> for CliError {
         match error {
             StoreError::Unusable(text) => Self::Config(text),
             StoreError::Fenced(_) => Self::TryLater(error.to_string()),
+            StoreError::Rejected(_) => Self::Failed(error.to_string()),
             StoreError::Unavailable(_) => Self::Unavailable(error.to_string()),
         }
     }

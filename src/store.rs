@@ -49,6 +49,9 @@ pub enum StoreError {
     /// The store could not be reached or was busy. Nothing is known about the write's success.
     #[error("the store is not available: {0}")]
     Unavailable(#[source] sqlx::Error),
+    /// The store refuses what is written: repeating it changes nothing.
+    #[error("the store refuses it: {0}")]
+    Rejected(#[source] sqlx::Error),
     /// The store cannot be used as it is; a person must act.
     #[error("{0}")]
     Unusable(String),
@@ -56,7 +59,13 @@ pub enum StoreError {
 
 impl From<sqlx::Error> for StoreError {
     fn from(error: sqlx::Error) -> Self {
-        Self::Unavailable(error)
+        use sqlx::error::ErrorKind;
+        match &error {
+            sqlx::Error::Database(db) if !matches!(db.kind(), ErrorKind::Other) => {
+                Self::Rejected(error)
+            }
+            _ => Self::Unavailable(error),
+        }
     }
 }
 

@@ -91,6 +91,7 @@ async fn a_frozen_holder_is_replaced_after_its_ttl_and_does_nothing_when_it_wake
 #[tokio::test]
 async fn a_forced_release_ousts_the_holder_for_one_ttl() {
     let theatre = Theatre::with_settings(&[("WHATSAPP_LEASE_TTL_MS", "4000")]).await;
+    theatre.check_receipts().await;
     let first = theatre.linked_worker("one").await;
     let refused = theatre
         .stage
@@ -111,7 +112,12 @@ async fn a_forced_release_ousts_the_holder_for_one_ttl() {
         .await
         .expect("runs");
     assert_eq!(done.status.code(), Some(0));
+    // Traffic lets the ousted worker find out by a refused commit instead of its next heartbeat.
+    let ids: Vec<String> = (0..20)
+        .map(|n| theatre.text(&format!("message {n}")))
+        .collect();
     theatre.connected(&second, 1).await;
+    theatre.assert_each_queued_once(&ids).await;
     first
         .wait_for("whatsapp.lease.heartbeat.lost", PATIENCE, |_| true)
         .await

@@ -42,7 +42,7 @@ impl Bench {
             owner: &self.owner,
             ttl: TTL,
             unchanged: None,
-            holder_is_dead: false,
+            dead: None,
         };
         change(&mut bid);
         self.store
@@ -196,8 +196,13 @@ async fn a_holder_without_a_beat_or_proven_dead_is_replaced_before_its_ttl() {
         .await
         .expect("no beat since");
     assert_eq!(second.epoch().0, 2);
+    let overtaken = bench.bid(|bid| bid.dead = Some(first.epoch())).await;
+    assert!(
+        overtaken.is_none(),
+        "that holder is long gone, and another lives"
+    );
     let third = bench
-        .bid(|bid| bid.holder_is_dead = true)
+        .bid(|bid| bid.dead = Some(second.epoch()))
         .await
         .expect("dead");
     assert_eq!(third.epoch().0, 3);
@@ -231,7 +236,7 @@ async fn an_old_epoch_commits_nothing_after_a_takeover() {
     let bench = Bench::new().await;
     let old = bench.fence().await;
     let new = bench
-        .bid(|bid| bid.holder_is_dead = true)
+        .bid(|bid| bid.dead = Some(old.epoch()))
         .await
         .expect("dead");
     let refused = bench
@@ -336,6 +341,58 @@ async fn the_same_id_of_another_sender_is_another_message() {
             .expect("answers"),
         ["queued", "queued"]
     );
+}
+
+#[tokio::test]
+async fn an_id_that_looks_like_the_key_of_another_message_is_queued_too() {
+    let bench = Bench::new().await;
+    let fence = bench.fence().await;
+    let batch = vec![
+        message("A", pn("49151000001"), "from Alice"),
+        message("A", pn("49151000002"), "from Bob"),
+        message("A#1", pn("49151000003"), "from Mallory"),
+        message("A", pn("49151000004"), "from Carol"),
+    ];
+    let accepted = bench.accept(&fence, batch).await.expect("ours");
+    assert!(accepted.iter().all(queued));
+    assert_eq!(bench.jobs().await.len(), 4);
+}
+
+#[tokio::test]
+async fn a_message_that_was_committed_before_it_was_missed_is_not_given_up() {
+    let bench = Bench::new().await;
+    let fence = bench.fence().await;
+    let (chat, sender) = ("49151000001@s.whatsapp.net", "49151000001:3@s.whatsapp.net");
+    bench
+        .accept(&fence, vec![message("A", pn("49151000001"), "hi")])
+        .await
+        .expect("ours");
+    bench
+        .store
+        .note_missing(
+            &fence,
+            chat,
+            sender,
+            "A",
+            Ledger::Undecryptable,
+            Duration::ZERO,
+        )
+        .await
+        .expect("ours");
+    let due = bench
+        .store
+        .due_missing(&bench.account, 10)
+        .await
+        .expect("answers");
+    let alice = Chat::Direct(pn("49151000001"));
+    assert!(
+        !bench
+            .store
+            .give_up_missing(&fence, &due[0], &alice, "never came")
+            .await
+            .expect("ours")
+    );
+    assert_eq!(bench.jobs().await.len(), 1);
 }
 
 #[tokio::test]

@@ -8,7 +8,7 @@ use simulator::people::Content;
 use simulator::{Options, Person, Simulator};
 use whatsapp_worker::ids::AccountId;
 use whatsapp_worker::rehearsal::{Stage, Worker};
-use whatsapp_worker::store::{Job, JobFilter, Store};
+use whatsapp_worker::store::{Job, JobFilter, JobStatus, Store};
 
 /// Longer than anything that is waited for takes on a slow machine.
 pub const PATIENCE: Duration = Duration::from_secs(90);
@@ -180,6 +180,10 @@ impl Theatre {
             "queued more than once"
         );
         assert_eq!(jobs.len(), ids.len(), "jobs that nobody wrote");
+        for job in &jobs {
+            assert_eq!(job.kind, "message");
+            assert_eq!(job.status, JobStatus::Pending, "{:?}", job.error_message);
+        }
         assert_eq!(self.sim.lint(), [], "violations of the protocol");
     }
 

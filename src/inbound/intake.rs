@@ -124,6 +124,16 @@ impl Intake {
         self.commit(decided.collect()).await
     }
 
+    /// What would become of `message`.
+    pub fn disposition(&self, message: &Inbound) -> Disposition {
+        dispose(message, &self.policy)
+    }
+
+    /// Whether nothing is taken in any more.
+    pub fn is_closed(&self) -> bool {
+        self.queue.is_closed()
+    }
+
     /// Commits `messages` without jobs: the past.
     ///
     /// # Errors
@@ -191,6 +201,8 @@ async fn commit_all(
                 .count();
             let batches: Vec<Batch> = gathered.drain(..together).collect();
             if !commit(&store, &fence, &trust, batches).await {
+                // Nothing can be committed any more: nothing may be done for the account either.
+                trust.revoke();
                 return;
             }
         }
@@ -203,8 +215,15 @@ async fn commit(store: &Store, fence: &Fence, trust: &Trust, batches: Vec<Batch>
         .into_iter()
         .map(|batch| (batch.arrivals, batch.done))
         .unzip();
-    let arrivals: Vec<Arrival> = arrivals.into_iter().flatten().collect();
-    let outcome = commit_until_trust_ends(store, fence, trust, &arrivals).await;
+    let mut arrivals: Vec<Arrival> = arrivals.into_iter().flatten().collect();
+    let outcome = match commit_until_trust_ends(store, fence, trust, &arrivals).await {
+        Err(Obstacle::Rejected(_)) => commit_one_by_one(store, fence, trust, &mut arrivals).await,
+        outcome => outcome,
+    };
+    let outcome = outcome.map_err(|obstacle| match obstacle {
+        Obstacle::Fenced => IntakeError::Fenced,
+        Obstacle::Untrusted | Obstacle::Rejected(_) => IntakeError::Untrusted,
+    });
     let alive = outcome.is_ok();
     if let Ok(results) = &outcome {
         for (arrival, accepted) in arrivals.iter().zip(results) {
@@ -219,20 +238,54 @@ async fn commit(store: &Store, fence: &Fence, trust: &Trust, batches: Vec<Batch>
     alive
 }
 
+/// Why a commit did not happen.
+enum Obstacle {
+    Fenced,
+    Untrusted,
+    Rejected(String),
+}
+
+/// One message that the store refuses must not hold up its neighbours: it becomes a failed job.
+async fn commit_one_by_one(
+    store: &Store,
+    fence: &Fence,
+    trust: &Trust,
+    arrivals: &mut [Arrival],
+) -> Result<Vec<Accepted>, Obstacle> {
+    let mut results = Vec::with_capacity(arrivals.len());
+    for arrival in arrivals {
+        let one = std::slice::from_ref(arrival);
+        let mut outcome = commit_until_trust_ends(store, fence, trust, one).await;
+        if let Err(Obstacle::Rejected(reason)) = &outcome {
+            warn!(account = %fence.account(), reason, "the store refuses a message: it becomes a failed job");
+            arrival.disposition = Disposition::Failed {
+                reason: reason.clone(),
+            };
+            let one = std::slice::from_ref(arrival);
+            outcome = commit_until_trust_ends(store, fence, trust, one).await;
+        }
+        results.extend(outcome?);
+    }
+    Ok(results)
+}
+
 async fn commit_until_trust_ends(
     store: &Store,
     fence: &Fence,
     trust: &Trust,
     arrivals: &[Arrival],
-) -> Result<Vec<Accepted>, IntakeError> {
+) -> Result<Vec<Accepted>, Obstacle> {
     let mut told = false;
     loop {
         if !trust.holds() {
-            return Err(IntakeError::Untrusted);
+            return Err(Obstacle::Untrusted);
         }
         match store.accept_inbound(fence, arrivals).await {
             Ok(results) => return Ok(results),
-            Err(StoreError::Fenced(_)) => return Err(IntakeError::Fenced),
+            Err(StoreError::Fenced(_)) => return Err(Obstacle::Fenced),
+            Err(error @ StoreError::Rejected(_)) => {
+                return Err(Obstacle::Rejected(error.to_string()));
+            }
             Err(error) => {
                 if !told {
                     warn!(account = %fence.account(), %error, "messages wait for the store");

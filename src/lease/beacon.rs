@@ -16,6 +16,16 @@ use crate::ids::{AccountId, OwnerId};
 #[derive(Debug)]
 pub struct Beacon(File);
 
+impl Beacon {
+    /// Names `owner` from now on. `None` when the file cannot be written.
+    pub fn take_over(mut self, owner: &OwnerId) -> Option<Self> {
+        self.0.set_len(0).ok()?;
+        self.0.rewind().ok()?;
+        self.0.write_all(owner.as_str().as_bytes()).ok()?;
+        Some(self)
+    }
+}
+
 /// Where the beacons of one store stand.
 #[derive(Clone, Debug)]
 pub struct Beacons(PathBuf);
@@ -31,13 +41,7 @@ impl Beacons {
     /// Lights the beacon of `account` for `owner`. `None` when another process holds it or the file
     /// system has no locks: takeovers then wait for the TTL.
     pub fn light(&self, account: &AccountId, owner: &OwnerId) -> Option<Beacon> {
-        let mut beacon = self.lock(account)?;
-        let written = beacon
-            .0
-            .set_len(0)
-            .and_then(|()| beacon.0.rewind())
-            .and_then(|()| beacon.0.write_all(owner.as_str().as_bytes()));
-        written.ok().map(|()| beacon)
+        self.lock(account)?.take_over(owner)
     }
 
     /// Whether the process of `owner`, holder of `account`, is known to have died on this machine.

@@ -5,7 +5,7 @@ use std::time::Duration;
 use rand::RngExt;
 use tracing::{info, warn};
 
-use super::beacon::Beacons;
+use super::beacon::{Beacon, Beacons};
 use super::keeper::Term;
 use super::timing::LeaseTiming;
 use crate::clock::Boot;
@@ -80,20 +80,18 @@ impl Bidder {
     /// The store's.
     pub async fn try_once(&mut self) -> Result<Option<Term>, crate::store::StoreError> {
         let Some(row) = self.store.lease(&self.account).await? else {
-            return self.bid(None, false).await;
+            return self.bid(None, None).await;
         };
         let unchanged = self.observe(&row);
         if row.is_free() || unchanged {
             let spread = rand::rng().random_range(Duration::ZERO..JITTER);
             tokio::time::sleep(spread).await;
             let proof = unchanged.then_some((row.epoch, row.beat));
-            return self.bid(proof, false).await;
+            return self.bid(proof, None).await;
         }
-        if let Some(proof) = self.beacons.proof_of_death(&self.account, &row.owner) {
+        if let Some(beacon) = self.beacons.proof_of_death(&self.account, &row.owner) {
             info!(account = %self.account, holder = %row.owner, "the holder's process on this machine is dead: taking over");
-            let won = self.bid(None, true).await;
-            drop(proof);
-            return won.map(|term| term.map(|term| self.relight(term)));
+            return self.bid(None, Some((row.epoch, beacon))).await;
         }
         self.tell_contended(&row);
         Ok(None)
@@ -112,7 +110,7 @@ impl Bidder {
     async fn bid(
         &mut self,
         unchanged: Option<(Epoch, i64)>,
-        holder_is_dead: bool,
+        dead: Option<(Epoch, Beacon)>,
     ) -> Result<Option<Term>, crate::store::StoreError> {
         let asked = Boot::now();
         let won = self
@@ -122,7 +120,7 @@ impl Bidder {
                 owner: &self.owner,
                 ttl: self.timing.ttl(),
                 unchanged,
-                holder_is_dead,
+                dead: dead.as_ref().map(|(epoch, _)| *epoch),
             })
             .await?;
         Ok(won.map(|fence| {
@@ -134,7 +132,11 @@ impl Bidder {
                 epoch: fence.epoch(),
                 ttl: self.timing.ttl(),
             });
-            let beacon = self.beacons.light(&self.account, &self.owner);
+            // The dead holder's beacon becomes ours without being let go in between.
+            let beacon = match dead {
+                Some((_, beacon)) => beacon.take_over(&self.owner),
+                None => self.beacons.light(&self.account, &self.owner),
+            };
             Term::begin(
                 self.store.clone(),
                 self.owner.clone(),
@@ -144,12 +146,6 @@ impl Bidder {
                 beacon,
             )
         }))
-    }
-
-    /// Lights the beacon that could not be lit while the proof of the old holder's death was kept.
-    fn relight(&self, mut term: Term) -> Term {
-        term.light(self.beacons.light(&self.account, &self.owner));
-        term
     }
 
     fn observe(&mut self, row: &LeaseRow) -> bool {

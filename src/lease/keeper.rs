@@ -50,7 +50,7 @@ pub struct Term {
     loss: watch::Receiver<Option<Loss>>,
     stop: CancellationToken,
     _keeper: AbortOnDropHandle<()>,
-    beacon: Option<Beacon>,
+    _beacon: Option<Beacon>,
 }
 
 impl Term {
@@ -92,13 +92,8 @@ impl Term {
             loss,
             stop,
             _keeper: AbortOnDropHandle::new(task),
-            beacon,
+            _beacon: beacon,
         }
-    }
-
-    /// Lights the beacon when it was not lit at the start.
-    pub(super) fn light(&mut self, beacon: Option<Beacon>) {
-        self.beacon = self.beacon.take().or(beacon);
     }
 
     /// What protected writes carry.

@@ -24,8 +24,8 @@ use super::observer::{Observer, Signal};
 use super::transport::WsTransportFactory;
 use crate::ids::Phone;
 
-/// Signals of one connection that may wait for its session. Terminal ones have a place of their own.
-const SIGNALS: usize = 1024;
+/// How long a client may take to end after its socket was closed.
+const CUT: Duration = Duration::from_secs(1);
 
 /// Why a connection ended.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -55,6 +55,8 @@ pub enum End {
     },
     /// The server refuses the client version.
     Outdated,
+    /// Received messages could not be committed.
+    Uncommitted,
     /// All QR codes of this round ran out.
     CodesExhausted,
     /// The server refuses in a way that repeating will not change soon.
@@ -84,8 +86,8 @@ impl Connection {
         context: &SessionContext,
         auth: &Arc<AuthStore>,
         phone: Option<&Phone>,
-    ) -> anyhow::Result<(Self, mpsc::Receiver<Signal>)> {
-        let (signals, receiver) = mpsc::channel(SIGNALS);
+    ) -> anyhow::Result<(Self, mpsc::UnboundedReceiver<Signal>)> {
+        let (signals, receiver) = mpsc::unbounded_channel();
         let verdict = Arc::new(OnceLock::new());
         let in_flight = InFlight::default();
         let taps = Taps::default();
@@ -146,10 +148,7 @@ impl Connection {
     pub async fn ended(&mut self) -> End {
         tokio::select! {
             // A commit that cannot succeed ends the connection: what is unacknowledged comes again.
-            () = self.taps.broken.cancelled() => End::Closed {
-                reason: "received messages could not be committed".to_owned(),
-                code: None,
-            },
+            () = self.taps.broken.cancelled() => End::Uncommitted,
             () = &mut self.handle => self.verdict(),
         }
     }
@@ -195,6 +194,9 @@ impl Connection {
         self.client.signal_shutdown_sync();
         self.handle.abort();
         self.taps.close().await;
+        // The client's own tasks end with its connection state. Nothing of what it still flushes is
+        // written: the auth store refuses.
+        let _ = tokio::time::timeout(CUT, self.client.disconnect()).await;
     }
 }
 

@@ -41,9 +41,9 @@ pub(super) async fn record(
             else {
                 continue;
             };
-            complete(client, &mut inbound.key.sender).await?;
+            complete(client, &mut inbound.key.sender).await;
             if let Chat::Direct(peer) = &mut inbound.key.chat {
-                complete(client, peer).await?;
+                complete(client, peer).await;
             }
             together.push(inbound);
             recorded += 1;

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use tokio::sync::{mpsc, watch};
 use tokio_util::sync::CancellationToken;
+use tracing::warn;
 use wacore::types::events::InboundMessage;
 use wacore::types::lid_pn::LidPnEntry;
 use wacore_binary::Jid as WireJid;
@@ -56,7 +57,7 @@ pub(super) struct Hook {
     /// Told when a commit cannot succeed any more.
     pub(super) broken: CancellationToken,
     /// Told which chats wrote, when each message is to be answered.
-    pub(super) answers: Option<mpsc::Sender<Signal>>,
+    pub(super) answers: Option<mpsc::UnboundedSender<Signal>>,
 }
 
 #[async_trait]
@@ -67,7 +68,7 @@ impl InboundDurabilityHook for Hook {
         batch: &[InboundMessage],
     ) -> anyhow::Result<()> {
         let _running = self.in_flight.enter();
-        let messages = decode_all(&client, batch).await?;
+        let messages = decode_all(&client, batch).await;
         let chats = self.answers.as_ref().map(|_| chats_to_answer(&messages));
         if let Err(error) = self.intake.accept(messages).await {
             self.broken.cancel();
@@ -75,7 +76,7 @@ impl InboundDurabilityHook for Hook {
         }
         if let Some(answers) = &self.answers {
             for chat in chats.into_iter().flatten() {
-                answers.send(Signal::Answer(chat)).await?;
+                answers.send(Signal::Answer(chat))?;
             }
         }
         Ok(())
@@ -95,24 +96,18 @@ fn chats_to_answer(messages: &[Inbound]) -> Vec<Jid> {
 }
 
 /// Decodes a batch, with every address form that the library knows filled in.
-///
-/// # Errors
-/// The auth state could not be read.
-pub(super) async fn decode_all(
-    client: &Arc<Client>,
-    batch: &[InboundMessage],
-) -> anyhow::Result<Vec<Inbound>> {
+pub(super) async fn decode_all(client: &Arc<Client>, batch: &[InboundMessage]) -> Vec<Inbound> {
     let us = own_party(client);
     let mut messages = Vec::with_capacity(batch.len());
     for item in batch {
         let mut inbound = decode::inbound(&item.message, &item.info, &us);
-        complete(client, &mut inbound.key.sender).await?;
+        complete(client, &mut inbound.key.sender).await;
         if let Chat::Direct(peer) = &mut inbound.key.chat {
-            complete(client, peer).await?;
+            complete(client, peer).await;
         }
         messages.push(inbound);
     }
-    Ok(messages)
+    messages
 }
 
 /// Our own account, in both forms.
@@ -124,25 +119,30 @@ pub(super) fn own_party(client: &Client) -> Party {
     }
 }
 
-/// Adds the missing form when the library has learned the mapping.
-pub(super) async fn complete(client: &Client, party: &mut Party) -> anyhow::Result<()> {
+/// Adds the missing form when the library has learned the mapping. A mapping that cannot be read is
+/// done without: dedupe bears one form, a message that waits for a lookup would not be queued.
+pub(super) async fn complete(client: &Client, party: &mut Party) {
     let known = match (&party.pn, &party.lid) {
         (Some(jid), None) | (None, Some(jid)) => jid,
-        _ => return Ok(()),
+        _ => return,
     };
     let Ok(wire) = known.as_str().parse::<WireJid>() else {
-        return Ok(());
+        return;
     };
-    if let Some(LidPnEntry {
-        lid, phone_number, ..
-    }) = client.get_lid_pn_entry(&wire).await?
-    {
-        party
-            .pn
-            .get_or_insert_with(|| Jid::new(format!("{phone_number}@s.whatsapp.net")));
-        party
-            .lid
-            .get_or_insert_with(|| Jid::new(format!("{lid}@lid")));
+    match client.get_lid_pn_entry(&wire).await {
+        Ok(Some(LidPnEntry {
+            lid, phone_number, ..
+        })) => {
+            party
+                .pn
+                .get_or_insert_with(|| Jid::new(format!("{phone_number}@s.whatsapp.net")));
+            party
+                .lid
+                .get_or_insert_with(|| Jid::new(format!("{lid}@lid")));
+        }
+        Ok(None) => {}
+        Err(error) => {
+            warn!(person = %known, %error, "the other address of a person cannot be read")
+        }
     }
-    Ok(())
 }

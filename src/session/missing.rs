@@ -13,11 +13,14 @@ use auth_store::{InboundId, InboundLedger, LedgerError, Missing};
 use tracing::{info, warn};
 use wacore::types::message::MessageInfo;
 use wacore_binary::builder::NodeBuilder;
+use waproto::whatsapp as wa;
 use whatsapp_rust::{Client, RetryRequestOptions};
 
-use super::SessionContext;
+use super::hook::{complete, own_party};
+use super::{SessionContext, decode};
 use crate::clock;
 use crate::ids::Jid;
+use crate::inbound::disposition::Disposition;
 use crate::inbound::message::{Chat, Party};
 use crate::store::{Fence, Ledger, MissingMessage, MissingNote, Store, StoreError};
 use crate::telemetry::event::{self, Event};
@@ -68,19 +71,29 @@ impl InboundLedger for StoreLedger {
             .map_err(|error| LedgerError(Arc::new(error)))?;
         Ok(match note {
             MissingNote::Waiting => Missing::Requested,
-            MissingNote::GivenUp => Missing::GivenUp,
+            MissingNote::Settled => Missing::GivenUp,
         })
     }
 }
 
 /// Notes a message that could not be decrypted; the library has asked its sender for another copy.
+/// What would not have become a job is not missed: our own messages, and what the policy refuses.
 ///
 /// # Errors
 /// The store's.
 pub(super) async fn note_undecryptable(
     context: &SessionContext,
+    client: &Arc<Client>,
     info: &MessageInfo,
 ) -> Result<(), StoreError> {
+    let mut unread = decode::inbound(&wa::Message::default(), info, &own_party(client));
+    complete(client, &mut unread.key.sender).await;
+    if !matches!(
+        context.intake.disposition(&unread),
+        Disposition::Failed { .. }
+    ) {
+        return Ok(());
+    }
     context
         .store
         .note_missing(

@@ -9,10 +9,9 @@ use std::time::Duration;
 
 use auth_store::AuthStore;
 use tokio::sync::mpsc;
-use tracing::warn;
 use wacore::types::events::{
-    ConnectFailureReason, Event, EventHandler, EventInterest, EventKind, InboundMessage,
-    LazyHistorySync,
+    ConnectFailureReason, DecryptFailMode, Event, EventHandler, EventInterest, EventKind,
+    InboundMessage, LazyHistorySync,
 };
 use wacore::types::message::MessageInfo;
 use wacore_binary::{Jid as WireJid, NodeRef};
@@ -61,7 +60,9 @@ pub enum Signal {
 /// See the module.
 pub(super) struct Observer {
     pub(super) auth: Arc<AuthStore>,
-    pub(super) signals: mpsc::Sender<Signal>,
+    /// Unbounded: the library's dispatch cannot wait, and what it acknowledges by itself must not be
+    /// dropped. The server's pace bounds it.
+    pub(super) signals: mpsc::UnboundedSender<Signal>,
     pub(super) verdict: Arc<OnceLock<End>>,
 }
 
@@ -119,7 +120,9 @@ impl EventHandler for Observer {
                 self.auth
                     .gate()
                     .undecryptable(&info.source.sender.to_string(), &info.id);
-                self.tell(Signal::Undecryptable(info.clone()));
+                if message.decrypt_fail_mode != DecryptFailMode::Hide {
+                    self.tell(Signal::Undecryptable(info.clone()));
+                }
             }
             Event::Messages(batch) if !batch.hook_committed => {
                 self.tell(Signal::Ungated(batch.messages.clone()));
@@ -152,9 +155,8 @@ impl EventHandler for Observer {
 
 impl Observer {
     fn tell(&self, signal: Signal) {
-        if self.signals.try_send(signal).is_err() {
-            warn!("a session does not follow its connection's signals: one was dropped");
-        }
+        // The session may have ended: then nobody acts on signals any more.
+        let _ = self.signals.send(signal);
     }
 
     /// The first reason is the cause; later ones follow from it.

@@ -114,22 +114,23 @@ struct Commit<'a> {
 
 impl Commit<'_> {
     async fn accept(&mut self, tx: &mut SqliteConnection, arrival: &Arrival) -> Result<Accepted> {
-        let Some(key) = self.free_key(tx, &arrival.identity).await? else {
+        let recovered =
+            self.expects_missing && self.settle_missing(tx, &arrival.identity.id).await?;
+        let Some(namesakes) = self.namesakes(tx, &arrival.identity).await? else {
             return Ok(Accepted::Duplicate);
         };
         let conversation = match arrival.disposition {
             Disposition::Ignored(_) => None,
             _ => Some(self.conversation(tx, &arrival.inbound).await?),
         };
-        self.insert_inbox(tx, arrival, &key, conversation.as_ref())
+        let key = self
+            .insert_inbox(tx, arrival, namesakes, conversation.as_ref())
             .await?;
         let Some(conversation) = conversation else {
             return Ok(Accepted::Ignored);
         };
         self.insert_message(tx, arrival, &key, &conversation)
             .await?;
-        let recovered =
-            self.expects_missing && self.settle_missing(tx, &arrival.identity.id).await?;
         match &arrival.disposition {
             Disposition::Queued => {
                 let job = self
@@ -158,75 +159,68 @@ impl Commit<'_> {
         }
     }
 
-    /// The key under which this message is new; `None` when it is here already.
-    async fn free_key(
+    /// How many other messages have this id; `None` when this very message is here already.
+    async fn namesakes(
         &self,
         tx: &mut SqliteConnection,
         identity: &Identity,
-    ) -> Result<Option<String>> {
+    ) -> Result<Option<u32>> {
         let rows = query(
             "SELECT chat_jid, chat_pn, chat_lid, sender_pn, sender_lid, from_me, content_hash
              FROM inbox WHERE account_id = $1 AND message_id = $2",
         )
         .bind(self.fence.account().as_str())
         .bind(&identity.id)
-        .fetch_all(&mut *tx)
+        .fetch_all(tx)
         .await?;
         for row in &rows {
             if same_message(&stored_identity(&identity.id, row)?, identity) {
                 return Ok(None);
             }
         }
-        if rows.is_empty() {
-            return Ok(Some(identity.id.clone()));
-        }
-        // Another message has this id. Its suffix must not hit a sender's id that looks suffixed.
-        for n in (1..).skip(rows.len() - 1) {
-            let key = suffixed_key(&identity.id, n);
-            let taken: Option<i64> =
-                sqlx::query_scalar("SELECT 1 FROM inbox WHERE account_id = $1 AND key = $2")
-                    .bind(self.fence.account().as_str())
-                    .bind(&key)
-                    .fetch_optional(&mut *tx)
-                    .await?;
-            if taken.is_none() {
-                return Ok(Some(key));
-            }
-        }
-        unreachable!("u32 suffixes do not run out in a table of 35 days")
+        Ok(Some(u32::try_from(rows.len()).unwrap_or(u32::MAX)))
     }
 
+    /// Inserts the dedupe row and returns its key. Ids are made by senders, so even one that looks
+    /// like the suffixed key of another message may come: the table decides which key is free.
     async fn insert_inbox(
         &self,
         tx: &mut SqliteConnection,
         arrival: &Arrival,
-        key: &str,
+        namesakes: u32,
         conversation: Option<&ConversationId>,
-    ) -> Result<()> {
+    ) -> Result<String> {
         let identity = &arrival.identity;
         let (jid, chat) = chat_columns(&identity.chat);
-        query(
-            "INSERT INTO inbox(account_id, key, message_id, chat_jid, chat_pn, chat_lid, sender_pn,
-               sender_lid, from_me, content_hash, result, conv, epoch, committed_at)
-             VALUES($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14)",
-        )
-        .bind(self.fence.account().as_str())
-        .bind(key)
-        .bind(&identity.id)
-        .bind(jid)
-        .bind(chat.and_then(|p| p.pn.as_ref()).map(Jid::as_str))
-        .bind(chat.and_then(|p| p.lid.as_ref()).map(Jid::as_str))
-        .bind(identity.sender.pn.as_ref().map(Jid::as_str))
-        .bind(identity.sender.lid.as_ref().map(Jid::as_str))
-        .bind(i64::from(identity.from_me))
-        .bind(identity.content_hash.to_hex())
-        .bind(arrival.disposition.as_str())
-        .bind(conversation.map(ConversationId::as_str))
-        .bind(self.fence.epoch().0)
-        .bind(self.now)
-        .execute(tx)
-        .await?;
-        Ok(())
+        for n in namesakes.. {
+            let key = suffixed_key(&identity.id, n);
+            let inserted = query(
+                "INSERT INTO inbox(account_id, key, message_id, chat_jid, chat_pn, chat_lid, sender_pn,
+                   sender_lid, from_me, content_hash, result, conv, epoch, committed_at)
+                 VALUES($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14)
+                 ON CONFLICT(account_id, key) DO NOTHING",
+            )
+            .bind(self.fence.account().as_str())
+            .bind(&key)
+            .bind(&identity.id)
+            .bind(jid)
+            .bind(chat.and_then(|p| p.pn.as_ref()).map(Jid::as_str))
+            .bind(chat.and_then(|p| p.lid.as_ref()).map(Jid::as_str))
+            .bind(identity.sender.pn.as_ref().map(Jid::as_str))
+            .bind(identity.sender.lid.as_ref().map(Jid::as_str))
+            .bind(i64::from(identity.from_me))
+            .bind(identity.content_hash.to_hex())
+            .bind(arrival.disposition.as_str())
+            .bind(conversation.map(ConversationId::as_str))
+            .bind(self.fence.epoch().0)
+            .bind(self.now)
+            .execute(&mut *tx)
+            .await?;
+            if inserted.rows_affected() == 1 {
+                return Ok(key);
+            }
+        }
+        unreachable!("a table of 35 days holds fewer rows than there are suffixes")
     }
 
     async fn insert_message(
@@ -397,6 +391,19 @@ impl Commit<'_> {
     }
 }
 
+/// A message may have been committed before it was noted as missing: the two come by different ways.
+async fn settle_what_arrived(tx: &mut SqliteConnection, fence: &Fence) -> Result<()> {
+    query(
+        "UPDATE missing SET outcome = 'recovered' WHERE account_id = $1 AND outcome IS NULL
+         AND EXISTS(SELECT 1 FROM inbox i
+                    WHERE i.account_id = $1 AND i.message_id = missing.message_id)",
+    )
+    .bind(fence.account().as_str())
+    .execute(tx)
+    .await?;
+    Ok(())
+}
+
 /// Whether any message is waited for: spares the common case a statement for each message.
 async fn expects_missing(tx: &mut SqliteConnection, fence: &Fence) -> Result<bool> {
     let any: i64 = sqlx::query_scalar(
@@ -422,6 +429,7 @@ impl Store {
         reason: &str,
     ) -> Result<bool> {
         let mut tx = self.begin_fenced(fence).await?;
+        settle_what_arrived(&mut tx, fence).await?;
         let settled = query(
             "UPDATE missing SET outcome = 'given_up' WHERE account_id = $1 AND chat = $2
              AND sender = $3 AND message_id = $4 AND outcome IS NULL",
@@ -433,6 +441,7 @@ impl Store {
         .execute(&mut *tx)
         .await?;
         if settled.rows_affected() == 0 {
+            tx.commit().await?;
             return Ok(false);
         }
         let mut commit = Commit {

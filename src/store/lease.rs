@@ -58,8 +58,9 @@ pub struct AcquireLease<'a> {
     /// Epoch and beat that the bidder saw unchanged for a whole TTL on its own monotonic clock: a
     /// holder that dead may be replaced even when the store's clock stepped back.
     pub unchanged: Option<(Epoch, i64)>,
-    /// The bidder holds the holder's file lock on this machine, so the holder's process is dead.
-    pub holder_is_dead: bool,
+    /// The bidder holds the file lock that the holder of this epoch had on this machine, so that
+    /// holder's process is dead.
+    pub dead: Option<Epoch>,
 }
 
 const SELECT: &str = "SELECT account_id, epoch, owner, beat, expires_at, expires_at - {NOW} AS remaining_ms FROM lease";
@@ -79,7 +80,7 @@ impl Store {
              VALUES($1, 1, $2, $3, 0, {NOW} + $4)
              ON CONFLICT(account_id) DO UPDATE SET epoch = lease.epoch + 1, token = excluded.token,
                owner = excluded.owner, beat = 0, expires_at = excluded.expires_at
-             WHERE lease.expires_at <= {NOW} OR (lease.epoch = $5 AND lease.beat = $6) OR $7 = 1
+             WHERE lease.expires_at <= {NOW} OR (lease.epoch = $5 AND lease.beat = $6) OR lease.epoch = $7
              RETURNING epoch",
         ))
         .bind(bid.account.as_str())
@@ -88,14 +89,14 @@ impl Store {
         .bind(millis(bid.ttl))
         .bind(epoch)
         .bind(beat)
-        .bind(i64::from(bid.holder_is_dead))
+        .bind(bid.dead.map_or(-1, |epoch| epoch.0))
         .fetch_optional(&mut *tx)
         .await?;
         let Some(epoch) = taken else {
             return Ok(None);
         };
-        let how = match (bid.holder_is_dead, bid.unchanged) {
-            (true, _) => "holder's process is dead",
+        let how = match (bid.dead, bid.unchanged) {
+            (Some(_), _) => "holder's process is dead",
             (_, Some(_)) => "no beat for a whole TTL",
             _ => "free",
         };

@@ -109,8 +109,8 @@ impl Store {
         .await?;
         tx.commit().await?;
         Ok(match outcome.as_deref() {
-            Some("given_up") => MissingNote::GivenUp,
-            _ => MissingNote::Waiting,
+            Some(_) => MissingNote::Settled,
+            None => MissingNote::Waiting,
         })
     }
 
@@ -182,12 +182,18 @@ impl Store {
 pub enum MissingNote {
     /// It is still waited for.
     Waiting,
-    /// It was asked for often enough; a job tells people.
-    GivenUp,
+    /// It has come, or it was given up and a job tells people: acknowledge it.
+    Settled,
 }
 
-/// `user:device@server` and `user_agent:device@server` as `user@server`.
+/// `user:device@server` and `user_agent:device@server` as `user@server`, with the server as the inbox
+/// spells it: a hosted device is its user's, and `c.us` is an older name.
 fn without_device(jid: &str) -> String {
     let jid = crate::ids::Jid::new(jid);
-    format!("{}@{}", jid.user(), jid.server())
+    let server = match jid.server() {
+        "hosted" | "c.us" => "s.whatsapp.net",
+        "hosted.lid" => "lid",
+        server => server,
+    };
+    format!("{}@{server}", jid.user())
 }

@@ -1,0 +1,213 @@
+//! What a session does while its connection lives: it acts on signals.
+
+use std::sync::Arc;
+
+use auth_store::AuthStore;
+use tokio::task::{AbortHandle, JoinSet};
+use tracing::{info, warn};
+use wacore_binary::Jid as WireJid;
+
+use super::{Attempts, Life};
+use crate::ids::Jid;
+use crate::session::connection::Connection;
+use crate::session::encode::{Outgoing, Text};
+use crate::session::observer::Signal;
+use crate::session::send::{self, Acks};
+use crate::session::state::SessionState;
+use crate::session::{history, hook, linking, missing};
+use crate::store::LinkCodeKind;
+use crate::telemetry::event::{self, Event};
+
+/// Answers on their way at once.
+const ANSWERS: usize = 16;
+
+/// What happens while a connection lives.
+pub(super) struct Live<'a> {
+    life: &'a Life<'a>,
+    auth: &'a Arc<AuthStore>,
+    acks: Acks,
+    /// Sends, sweeps and histories: they end with the connection.
+    tasks: JoinSet<()>,
+    sweeping: Option<AbortHandle>,
+    ready: bool,
+}
+
+impl<'a> Live<'a> {
+    pub(super) fn new(life: &'a Life<'a>, auth: &'a Arc<AuthStore>) -> Self {
+        Self {
+            life,
+            auth,
+            acks: Acks::default(),
+            tasks: JoinSet::new(),
+            sweeping: None,
+            ready: false,
+        }
+    }
+
+    /// The backlog is through: sending and sweeping may begin.
+    pub(super) const fn ready(&self) -> bool {
+        self.ready
+    }
+
+    /// Ends what goes on beside the connection.
+    pub(super) async fn end(&mut self) {
+        self.tasks.shutdown().await;
+    }
+
+    pub(super) async fn hear(
+        &mut self,
+        signal: Signal,
+        connection: &Connection,
+        attempts: &mut Attempts,
+    ) {
+        let context = self.life.context;
+        let account = &context.account;
+        match signal {
+            Signal::Qr(code, valid) => {
+                self.life.show(SessionState::Linking).await;
+                let shown = linking::show(context, LinkCodeKind::Qr, code, valid);
+                self.life.told(shown.await);
+            }
+            Signal::PairingCode(code, valid) => {
+                self.life.show(SessionState::Linking).await;
+                let shown = linking::show(context, LinkCodeKind::Pairing, code, valid);
+                self.life.told(shown.await);
+            }
+            Signal::PairingCodeFailed(error) | Signal::PairFailed(error) => {
+                event::emit(Event::SessionError {
+                    account,
+                    message: &format!("linking failed: {error}"),
+                });
+            }
+            Signal::Paired { jid, lid } => self.paired(connection, &jid, &lid).await,
+            Signal::Connected => {
+                attempts.connected = true;
+                self.logged_in(connection).await;
+            }
+            Signal::OfflineDone => self.ready = true,
+            Signal::Undecryptable(info) => {
+                let client = connection.client();
+                self.life
+                    .told(missing::note_undecryptable(context, client, &info).await);
+            }
+            Signal::Ungated(batch) => {
+                let messages = hook::decode_all(connection.client(), &batch).await;
+                if let Err(error) = context.intake.accept(messages).await {
+                    warn!(%account, %error, "messages that were acknowledged already could not be committed");
+                }
+            }
+            Signal::Answer(chat) => self.answer(connection, chat),
+            Signal::ServerAck { id, error } => self.acks.settle(&id, error),
+            Signal::History(history) => {
+                let (context, client) = (context.clone(), connection.client().clone());
+                self.tasks.spawn(async move {
+                    let account = &context.account;
+                    match history::record(&context, &client, &history).await {
+                        Ok(0) => {}
+                        Ok(recorded) => {
+                            info!(%account, recorded, "older messages were recorded; history may be incomplete");
+                        }
+                        Err(error) => warn!(%account, %error, "older messages were not recorded"),
+                    }
+                });
+            }
+        }
+    }
+
+    /// Looks for missing messages, unless it is doing so already: asking for them takes its time, and
+    /// the session must go on hearing of its end.
+    pub(super) fn sweep(&mut self, connection: &Connection) {
+        while self.tasks.try_join_next().is_some() {}
+        if self
+            .sweeping
+            .as_ref()
+            .is_some_and(|task| !task.is_finished())
+        {
+            return;
+        }
+        let context = self.life.context.clone();
+        let client = connection.client().clone();
+        self.sweeping = Some(self.tasks.spawn(async move {
+            if let Err(error) = missing::sweep(&context, &client).await {
+                warn!(account = %context.account, %error, "missing messages could not be looked after");
+            }
+        }));
+    }
+
+    /// Answers a message, for the crash tests: replying while receiving is the load under which the
+    /// library's ratchets were seen to run ahead of their messages.
+    fn answer(&mut self, connection: &Connection, chat: Jid) {
+        while self.tasks.try_join_next().is_some() {}
+        if !self.ready || self.tasks.len() >= ANSWERS {
+            return;
+        }
+        let (client, acks) = (connection.client().clone(), self.acks.clone());
+        let account = self.life.context.account.clone();
+        self.tasks.spawn(async move {
+            let id = format!(
+                "3EB0{}",
+                &uuid::Uuid::new_v4().simple().to_string()[..18].to_uppercase()
+            );
+            let text = Outgoing::Text(Text::from("thank you".to_owned()));
+            match send::send(&client, &acks, &chat, &text, &id).await {
+                Ok(()) => event::emit(Event::Sent {
+                    account: &account,
+                    message_id: &id,
+                }),
+                Err(error) => event::emit(Event::SendFailed {
+                    account: &account,
+                    message_id: &id,
+                    message: &error.to_string(),
+                }),
+            }
+        });
+    }
+
+    /// The credentials become current before the server closes the connection: it does so next.
+    async fn paired(&self, connection: &Connection, jid: &WireJid, lid: &WireJid) {
+        let context = self.life.context;
+        let kept = async {
+            connection.client().persistence_manager().flush().await?;
+            self.auth.promote().await?;
+            anyhow::Ok(())
+        };
+        if let Err(error) = kept.await {
+            event::emit(Event::SessionError {
+                account: &context.account,
+                message: &format!("the new link could not be stored: {error:#}"),
+            });
+            return;
+        }
+        let (jid, lid) = (Jid::new(jid.to_string()), Jid::new(lid.to_string()));
+        let recorded =
+            context
+                .store
+                .record_link(&context.fence, &jid, Some(&lid), &context.home.installation);
+        self.life.told(recorded.await);
+        info!(account = %context.account, number = %jid, "linked");
+    }
+
+    async fn logged_in(&self, connection: &Connection) {
+        let context = self.life.context;
+        // A process that died after the phone's answer, or a store that was busy then, left the
+        // credentials prepared or the link unrecorded.
+        let recorded = match context.store.account(&context.account).await {
+            Ok(Some(account)) => {
+                account.linked_at.is_some()
+                    && account.auth_home.as_ref() == Some(&context.home.installation)
+            }
+            Ok(None) => false,
+            Err(_) => true,
+        };
+        if !(recorded && self.auth.is_current().await)
+            && let (Some(jid), Some(lid)) = (connection.client().pn(), connection.client().lid())
+        {
+            self.paired(connection, &jid, &lid).await;
+        }
+        context.board.code.send_replace(None);
+        self.life.show(SessionState::Connected).await;
+        event::emit(Event::Connected {
+            account: &context.account,
+        });
+    }
+}
