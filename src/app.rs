@@ -141,6 +141,14 @@ impl App {
     }
 }
 
+/// Opens the shared store if there is one, for commands that only look.
+///
+/// # Errors
+/// The store's.
+pub async fn existing_store(config: &Config) -> Result<Store, StoreError> {
+    Store::open_existing(&config.store_url, config.lease.heartbeat() / 2).await
+}
+
 /// Opens the shared store alone, for commands that need nothing else.
 ///
 /// # Errors

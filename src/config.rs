@@ -124,6 +124,29 @@ impl Config {
             values.millis("WHATSAPP_LEASE_MARGIN_MS")?,
         )
         .map_err(|error| ConfigError::Together(error.to_string()))?;
+        crate::store::sqlite_path(values.get("STORE_URL"))
+            .map_err(|error| ConfigError::Together(error.to_string()))?;
+        if let Some(key) = values.optional("WHATSAPP_AUTH_KEY")
+            && auth_store::MasterKey::parse(key).is_none()
+        {
+            return Err(values.wrong(
+                "WHATSAPP_AUTH_KEY",
+                "write 32 bytes as 64 hex digits or as base64, e.g. from `openssl rand -hex 32`",
+            ));
+        }
+        if let Some(path) = values.optional("WHATSAPP_EXTRA_CA_FILE")
+            && let Err(error) = std::fs::File::open(path)
+        {
+            return Err(values.wrong(
+                "WHATSAPP_EXTRA_CA_FILE",
+                format!("it cannot be read: {error}"),
+            ));
+        }
+        let worker_id = values
+            .optional("WORKER_ID")
+            .map_or_else(host_name, str::to_owned);
+        crate::ids::OwnerId::incarnate(&worker_id)
+            .map_err(|error| values.wrong("WORKER_ID", error.to_string()))?;
         let phone = values
             .optional("WHATSAPP_PHONE")
             .map(|text| {
@@ -145,9 +168,7 @@ impl Config {
         Ok(Self {
             accounts,
             store_url: values.get("STORE_URL").to_owned(),
-            worker_id: values
-                .optional("WORKER_ID")
-                .map_or_else(host_name, str::to_owned),
+            worker_id,
             phone,
             lease,
             shutdown_grace: values.millis("SHUTDOWN_GRACE_MS")?.unwrap_or_default(),

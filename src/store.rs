@@ -21,8 +21,8 @@ mod link;
 mod missing;
 mod schema;
 
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
-use std::str::FromStr;
 use std::time::Duration;
 
 use sqlx::sqlite::{
@@ -75,6 +75,7 @@ type Result<T> = std::result::Result<T, StoreError>;
 #[derive(Clone, Debug)]
 pub struct Store {
     path: PathBuf,
+    file: FileId,
     store_id: String,
     writer: SqlitePool,
     leases: SqlitePool,
@@ -90,6 +91,27 @@ impl Store {
     /// the cure in its text; [`StoreError::Unavailable`] when it may work later.
     pub async fn open(url: &str, busy: Duration) -> Result<Self> {
         let path = sqlite_path(url)?;
+        make_directory(&path)?;
+        Self::open_file(path, busy).await
+    }
+
+    /// Opens the store at `url` if there is one: for commands that only look, which must not make an
+    /// empty store where a path is misspelt.
+    ///
+    /// # Errors
+    /// As [`Store::open`], and [`StoreError::Unusable`] when there is no store.
+    pub async fn open_existing(url: &str, busy: Duration) -> Result<Self> {
+        let path = sqlite_path(url)?;
+        if !path.exists() {
+            return Err(StoreError::Unusable(format!(
+                "there is no store at {}: STORE_URL is {url:?}, and a worker makes the store when it first runs",
+                path.display()
+            )));
+        }
+        Self::open_file(path, busy).await
+    }
+
+    async fn open_file(path: PathBuf, busy: Duration) -> Result<Self> {
         schema::refuse_network_file_system(&path)?;
         let options = SqliteConnectOptions::new()
             .filename(&path)
@@ -122,6 +144,7 @@ impl Store {
             .connect_with(options)
             .await?;
         let store = Self {
+            file: FileId::of(&path)?,
             path,
             store_id,
             writer,
@@ -173,8 +196,21 @@ impl Store {
         Ok(())
     }
 
+    /// Whether the file that is open is still the one at the path. What is committed to a file that
+    /// was deleted or replaced is lost, however well the commits go.
+    fn is_still_there(&self) -> Result<()> {
+        if FileId::of(&self.path).ok() == Some(self.file) {
+            return Ok(());
+        }
+        Err(StoreError::Unusable(format!(
+            "{} was deleted or replaced while it was in use: stop every worker, put the right file back, start again",
+            self.path.display()
+        )))
+    }
+
     /// Begins a write that no lease protects: operators and the lease itself.
     async fn begin(&self) -> Result<Transaction<'static, Sqlite>> {
+        self.is_still_there()?;
         Ok(self.writer.begin_with("BEGIN IMMEDIATE").await?)
     }
 
@@ -198,7 +234,23 @@ async fn now(tx: &mut SqliteConnection) -> Result<i64> {
         .await?)
 }
 
-fn sqlite_path(url: &str) -> Result<PathBuf> {
+/// Device and inode: a path may come to name another file.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct FileId(u64, u64);
+
+impl FileId {
+    fn of(path: &Path) -> Result<Self> {
+        std::fs::metadata(path)
+            .map(|file| Self(file.dev(), file.ino()))
+            .map_err(|error| StoreError::Unusable(format!("{}: {error}", path.display())))
+    }
+}
+
+/// The path in a store URL; nothing is touched.
+///
+/// # Errors
+/// [`StoreError::Unusable`] with the form that is wanted.
+pub fn sqlite_path(url: &str) -> Result<PathBuf> {
     let Some(rest) = url.strip_prefix("sqlite:") else {
         let scheme = url.split(':').next().unwrap_or(url);
         return Err(StoreError::Unusable(format!(
@@ -211,7 +263,10 @@ fn sqlite_path(url: &str) -> Result<PathBuf> {
             "STORE_URL is {url:?}: write sqlite:PATH, without parameters, e.g. sqlite:data/store.db"
         )));
     }
-    let path = PathBuf::from_str(path).expect("every text is a path");
+    Ok(PathBuf::from(path))
+}
+
+fn make_directory(path: &Path) -> Result<()> {
     if let Some(dir) = path.parent().filter(|dir| !dir.as_os_str().is_empty()) {
         std::fs::create_dir_all(dir).map_err(|error| {
             StoreError::Unusable(format!(
@@ -220,7 +275,7 @@ fn sqlite_path(url: &str) -> Result<PathBuf> {
             ))
         })?;
     }
-    Ok(path)
+    Ok(())
 }
 
 fn cannot_open(path: &Path, error: sqlx::Error) -> StoreError {

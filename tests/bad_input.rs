@@ -54,15 +54,13 @@ async fn a_wrong_setting_names_itself_its_value_and_the_fix_and_exits_78() {
         ("WHATSAPP_PHONE", "call me", "country code"),
         ("WHATSAPP_CLIENT_VERSION", "latest", "three numbers"),
         ("STORE_URL", "postgres://localhost/x", "postgres"),
+        ("WHATSAPP_AUTH_KEY", "abc", "64 hex digits"),
+        ("WHATSAPP_EXTRA_CA_FILE", "/nowhere.pem", "cannot be read"),
+        ("WORKER_ID", "a b", "1 to 64"),
     ];
     for (name, value, fix) in cases {
-        let command: &[&str] = if *name == "STORE_URL" {
-            &["lease", "list"]
-        } else {
-            &["config", "check"]
-        };
         let simulated = ("WHATSAPP_WS_URL", "ws://127.0.0.1:1/ws");
-        let output = run(&[simulated, (name, value)], command).await;
+        let output = run(&[simulated, (name, value)], &["config", "check"]).await;
         let text = error(&output);
         assert_eq!(output.status.code(), Some(78), "{name}={value}: {text}");
         assert!(
@@ -182,4 +180,40 @@ async fn a_linked_account_without_its_auth_file_gets_no_new_credentials_unless_t
         .scan_qr(String::from_utf8_lossy(&shown.stdout).trim())
         .await
         .expect_err("`--once` ended the connection that the code was for");
+}
+
+#[tokio::test]
+async fn commands_that_only_look_make_no_store_and_know_no_unknown_account() {
+    let dir = tempfile::tempdir().expect("temporary directory");
+    let url = format!(
+        "sqlite:{}",
+        dir.path().join("none").join("store.db").display()
+    );
+    let settings = [
+        ("WHATSAPP_WS_URL", "ws://127.0.0.1:1/ws"),
+        ("STORE_URL", url.as_str()),
+    ];
+    for command in [
+        &["jobs", "list"][..],
+        &["lease", "list"],
+        &["accounts", "list"],
+    ] {
+        let output = run(&settings, command).await;
+        assert_eq!(output.status.code(), Some(78), "{command:?}");
+        assert!(
+            error(&output).contains("there is no store at"),
+            "{}",
+            error(&output)
+        );
+    }
+    assert!(!dir.path().join("none").exists());
+    let output = run(&settings, &["accounts", "add", "shop"]).await;
+    assert_eq!(output.status.code(), Some(0), "{}", error(&output));
+    let output = run(&settings, &["jobs", "list", "--account", "typo"]).await;
+    assert_eq!(output.status.code(), Some(1));
+    assert!(
+        error(&output).contains("there is no account 'typo'"),
+        "{}",
+        error(&output)
+    );
 }

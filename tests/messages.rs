@@ -422,3 +422,26 @@ async fn an_account_is_linked_by_an_eight_character_code() {
         .assert_each_queued_once(&[theatre.text("linked by code")])
         .await;
 }
+
+#[tokio::test]
+async fn a_store_that_was_deleted_under_a_worker_acknowledges_nothing() {
+    let theatre = Theatre::with_settings(&[("WHATSAPP_LEASE_TTL_MS", "2000")]).await;
+    let worker = theatre.linked_worker("one").await;
+    for end in ["", "-wal", "-shm"] {
+        let file = theatre.stage.dir.join(format!("store.db{end}"));
+        std::fs::remove_file(file).expect("the store has these files");
+    }
+    let id = theatre.text("into the void");
+    worker
+        .wait_for("whatsapp.lease.heartbeat.lost", PATIENCE, |_| true)
+        .await
+        .expect("it does not go on");
+    assert_eq!(worker.count("whatsapp.inbound.queued"), 0);
+    let ours: Vec<_> = theatre
+        .sim
+        .receipts(&id)
+        .into_iter()
+        .filter(|receipt| theatre.shop.companions().contains(&receipt.device))
+        .collect();
+    assert!(ours.is_empty(), "acknowledged and lost: {ours:?}");
+}

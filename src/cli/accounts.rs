@@ -5,7 +5,7 @@ use serde_json::json;
 
 use super::table::print;
 use super::{CliError, Output, load_config};
-use crate::app::open_store;
+use crate::app::{existing_store, open_store};
 use crate::ids::{AccountId, mask};
 
 #[derive(Debug, Subcommand)]
@@ -21,7 +21,11 @@ pub(super) enum Accounts {
 
 impl Accounts {
     pub(super) async fn run(self, output: Output) -> Result<(), CliError> {
-        let store = open_store(&load_config()?).await?;
+        let config = load_config()?;
+        let store = match self {
+            Self::Add { .. } => open_store(&config).await?,
+            Self::List => existing_store(&config).await?,
+        };
         match self {
             Self::Add { account } => {
                 if store.add_account(&account, "operator").await? {

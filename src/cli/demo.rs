@@ -39,7 +39,8 @@ impl Demo {
         let shutdown = Shutdown::listen()?;
         let stop = shutdown.token().clone();
         tokio::select! {
-            () = stop.cancelled() => Err(CliError::Failed("interrupted".to_owned())),
+            // With --keep the signal is the wanted end, and the show itself waits for it.
+            () = stop.cancelled(), if !self.keep => Err(CliError::Failed("interrupted".to_owned())),
             outcome = self.show(&stop) => outcome.map_err(|error| CliError::Failed(format!("{error:#}"))),
         }
     }

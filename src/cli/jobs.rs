@@ -5,7 +5,7 @@ use serde_json::json;
 
 use super::table::{print, span};
 use super::{CliError, Output, load_config};
-use crate::app::open_store;
+use crate::app::existing_store;
 use crate::ids::{AccountId, JobId};
 use crate::store::{Job, JobFilter, JobStatus, Store};
 
@@ -32,7 +32,7 @@ pub(super) enum Jobs {
 
 impl Jobs {
     pub(super) async fn run(self, output: Output) -> Result<(), CliError> {
-        let store = open_store(&load_config()?).await?;
+        let store = existing_store(&load_config()?).await?;
         match self {
             Self::List {
                 account,
@@ -52,6 +52,13 @@ impl Jobs {
 }
 
 async fn list(store: &Store, output: Output, filter: &JobFilter) -> Result<(), CliError> {
+    if let Some(account) = &filter.account
+        && store.account(account).await?.is_none()
+    {
+        return Err(CliError::Failed(format!(
+            "there is no account '{account}': `whatsapp-worker accounts list` shows them"
+        )));
+    }
     let jobs = store.jobs(filter).await?;
     if output == Output::Json {
         put!("{}", json!(jobs));

@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 
 use super::table::{print, print_one, span};
 use super::{CliError, Output, load_config};
-use crate::app::open_store;
+use crate::app::existing_store;
 use crate::clock;
 use crate::ids::AccountId;
 use crate::store::{LeaseRow, Store};
@@ -32,7 +32,7 @@ pub(super) enum Lease {
 
 impl Lease {
     pub(super) async fn run(self, output: Output) -> Result<(), CliError> {
-        let store = open_store(&load_config()?).await?;
+        let store = existing_store(&load_config()?).await?;
         match self {
             Self::Show { account } => show(&store, output, &account).await,
             Self::List => list(&store, output).await,

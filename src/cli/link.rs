@@ -15,7 +15,7 @@ use crate::ids::{AccountId, Phone};
 use crate::session::Board;
 use crate::session::qr::{LinkQr, TerminalStyle};
 use crate::shutdown::Shutdown;
-use crate::store::{LinkCode, LinkCodeKind, Store};
+use crate::store::{Account, LinkCode, LinkCodeKind, Store};
 use crate::supervisor::Supervisor;
 
 /// How often the store is asked for a new code.
@@ -59,8 +59,7 @@ impl Link {
         if let Some(account) = store.account(&self.account).await?
             && account.linked_at.is_some()
         {
-            eprintln!("Account '{}' is linked already.", self.account);
-            return Ok(());
+            return already_linked(&app, &account).await;
         }
         // Before the session begins: it then asks for the right kind of code at once.
         store
@@ -87,7 +86,7 @@ impl Link {
     /// Shows each new code until the account is linked and connected.
     async fn show(&self, store: &Store, stop: &CancellationToken) -> Result<(), CliError> {
         let mut shown: Option<String> = None;
-        let mut failure: Option<String> = None;
+        let mut told: Option<String> = None;
         loop {
             store
                 .wish_to_link(&self.account, self.phone.as_ref(), WATCHING)
@@ -111,9 +110,10 @@ impl Link {
                     eprintln!("Linked.");
                     return Ok(());
                 }
-                if status.state == "failed" && failure.as_ref() != Some(&status.detail) {
-                    eprintln!("The session cannot go on: {}", status.detail);
-                    failure = Some(status.detail);
+                let quiet = matches!(status.state.as_str(), "starting" | "linking" | "needs_link");
+                if !quiet && told.as_ref() != Some(&status.detail) {
+                    eprintln!("Session {}: {}", status.state, status.detail);
+                    told = Some(status.detail);
                 }
             }
             tokio::select! {
@@ -136,18 +136,45 @@ impl Link {
         } else if self.raw {
             put!("{}", code.code);
         } else {
-            print!("{}", in_terminal(code));
+            put!("{}", in_terminal(code));
         }
-        std::io::stdout().flush()?;
         Ok(())
     }
+}
+
+/// Linked, and what that means here: operated by somebody, by nobody, or out of reach.
+async fn already_linked(app: &App, account: &Account) -> Result<(), CliError> {
+    let shared = app.shared();
+    let id = &account.id;
+    if let Some(home) = account
+        .auth_home
+        .as_ref()
+        .filter(|home| **home != shared.home.installation)
+    {
+        return Err(CliError::Auth(format!(
+            "account '{id}' is linked, but its auth state is on installation {home}, not here: run the worker there, or give that link up with `whatsapp-worker link --account {id} --again`"
+        )));
+    }
+    match shared.store.session_status(id).await? {
+        Some(status) => eprintln!(
+            "Account '{id}' is linked already; its session: {}.",
+            status.detail
+        ),
+        None => eprintln!(
+            "Account '{id}' is linked already; no worker operates it now: `whatsapp-worker run` does."
+        ),
+    }
+    Ok(())
 }
 
 /// A reader never sees half a picture.
 fn replace(path: &std::path::Path, bytes: &[u8]) -> Result<(), CliError> {
     let dir = path.parent().filter(|dir| !dir.as_os_str().is_empty());
-    let mut file = tempfile::NamedTempFile::new_in(dir.unwrap_or(std::path::Path::new(".")))?;
-    file.write_all(bytes)?;
+    let failed = |error: std::io::Error| CliError::Failed(format!("{}: {error}", path.display()));
+    let dir = dir.unwrap_or(std::path::Path::new("."));
+    let mut file =
+        tempfile::NamedTempFile::new_in(dir).map_err(|error| failed(error.kind().into()))?;
+    file.write_all(bytes).map_err(failed)?;
     file.persist(path)
         .map_err(|error| CliError::Failed(format!("{}: {}", path.display(), error.error)))?;
     eprintln!("The code is in {}.", path.display());
@@ -185,9 +212,8 @@ pub(super) async fn show_in_terminal(mut codes: watch::Receiver<Option<LinkCode>
     while codes.changed().await.is_ok() {
         let code = codes.borrow_and_update().clone();
         if let Some(code) = code {
-            print!("{}", in_terminal(&code));
             // A terminal that is gone is nobody looking.
-            let _ = std::io::stdout().flush();
+            let _ = writeln!(std::io::stdout(), "{}", in_terminal(&code));
         }
     }
 }

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use clap::Subcommand;
 
 use super::{CliError, chain, load_config};
-use crate::app::open_store;
+use crate::app::existing_store;
 use crate::ids::JobId;
 use crate::inbound::message::Content;
 use crate::session::endpoint::Network;
@@ -28,7 +28,7 @@ impl Media {
     pub(super) async fn run(self) -> Result<(), CliError> {
         let Self::Get { job, out } = self;
         let config = load_config()?;
-        let store = open_store(&config).await?;
+        let store = existing_store(&config).await?;
         let id = JobId(job);
         let Some(job) = store.job(&id).await? else {
             return Err(CliError::Failed(format!("there is no job {}", id.as_str())));

@@ -49,7 +49,15 @@ impl Simulate {
             "{}",
             json!({"url": sim.url(), "control": format!("http://{}", control.address()), "mediaHost": sim.media_host(), "seed": self.seed})
         );
+        let ca_file =
+            std::env::temp_dir().join(format!("whatsapp-simulator-{}.pem", std::process::id()));
+        std::fs::write(&ca_file, sim.ca_pem())?;
+        eprintln!("For workers, in another terminal:");
+        eprintln!("export WHATSAPP_WS_URL='{}'", sim.url());
+        eprintln!("export WHATSAPP_EXTRA_CA_FILE='{}'", ca_file.display());
+        eprintln!("export WHATSAPP_CLIENT_VERSION=2.3000.1026131876");
         shutdown.token().cancelled().await;
+        std::fs::remove_file(&ca_file)?;
         control.stop().await;
         if let Some(sim) = Arc::into_inner(sim) {
             sim.stop().await;

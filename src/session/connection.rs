@@ -74,6 +74,7 @@ pub struct Connection {
     verdict: Arc<OnceLock<End>>,
     in_flight: InFlight,
     auth: Arc<AuthStore>,
+    fetches_version: bool,
     _forwarding: whatsapp_rust::client::RawNodeLease,
 }
 
@@ -134,6 +135,7 @@ impl Connection {
             verdict,
             in_flight,
             auth: auth.clone(),
+            fetches_version: context.version.get().is_none(),
             _forwarding: forwarding,
         };
         Ok((connection, receiver))
@@ -163,8 +165,15 @@ impl Connection {
             .lock()
             .expect("no panic while it is held")
             .clone();
+        let unknown = || {
+            match self.fetches_version {
+            // The library logs its failure to fetch it and tells nobody.
+            true => "no connection came about: the client version may not have been fetched; set WHATSAPP_CLIENT_VERSION, or check proxy and network".to_owned(),
+            false => "it ended without a reason".to_owned(),
+        }
+        };
         End::Closed {
-            reason: heard.unwrap_or_else(|| "it ended without a reason".to_owned()),
+            reason: heard.unwrap_or_else(unknown),
             code: None,
         }
     }

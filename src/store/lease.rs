@@ -74,6 +74,7 @@ impl Store {
     pub async fn acquire_lease(&self, bid: AcquireLease<'_>) -> Result<Option<Fence>> {
         let token = Token::random();
         let (epoch, beat) = bid.unchanged.map_or((-1, -1), |(e, b)| (e.0, b));
+        self.is_still_there()?;
         let mut tx = self.leases.begin_with("BEGIN IMMEDIATE").await?;
         let taken: Option<i64> = sqlx::query_scalar(sql(
             "INSERT INTO lease(account_id, epoch, token, owner, beat, expires_at)
@@ -119,6 +120,7 @@ impl Store {
     /// # Errors
     /// [`StoreError::Unavailable`]: unknown; trust runs on until its own deadline.
     pub async fn renew_lease(&self, fence: &Fence, ttl: Duration) -> Result<Option<i64>> {
+        self.is_still_there()?;
         Ok(sqlx::query_scalar(sql(
             "UPDATE lease SET beat = beat + 1, expires_at = {NOW} + $4
              WHERE account_id = $1 AND epoch = $2 AND token = $3 AND expires_at > {NOW}
@@ -137,6 +139,7 @@ impl Store {
     /// # Errors
     /// [`StoreError::Unavailable`]: it then ends by its TTL.
     pub async fn release_lease(&self, fence: &Fence, owner: &OwnerId, why: &str) -> Result<bool> {
+        self.is_still_there()?;
         let mut tx = self.leases.begin_with("BEGIN IMMEDIATE").await?;
         let done = sqlx::query(
             "UPDATE lease SET expires_at = 0 WHERE account_id = $1 AND epoch = $2 AND token = $3",
@@ -173,6 +176,7 @@ impl Store {
         account: &AccountId,
         actor: &str,
     ) -> Result<Option<Epoch>> {
+        self.is_still_there()?;
         let mut tx = self.leases.begin_with("BEGIN IMMEDIATE").await?;
         let epoch: Option<i64> = sqlx::query_scalar(
             "UPDATE lease SET epoch = epoch + 1, token = $2, owner = '', expires_at = 0

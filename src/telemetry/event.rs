@@ -8,6 +8,9 @@ use serde_json::{Value, json};
 use crate::clock;
 use crate::ids::{AccountId, Epoch, OwnerId};
 
+/// The older name of `whatsapp.session.error`.
+pub(super) const SESSION_ERROR_ALIAS: &str = "whatsapp.baileys.error";
+
 /// The `tracing` target of events.
 pub const TARGET: &str = "whatsapp_worker::event";
 
@@ -153,7 +156,7 @@ pub fn emit(event: Event<'_>) {
         }
         Event::SessionError { .. } => {
             tracing::error!(target: TARGET, event = name, payload, "{line}");
-            tracing::error!(target: TARGET, event = "whatsapp.baileys.error", payload, "{line}");
+            tracing::error!(target: TARGET, event = SESSION_ERROR_ALIAS, payload, "{line}");
         }
         _ => tracing::info!(target: TARGET, event = name, payload, "{line}"),
     }

@@ -9,7 +9,8 @@ use tracing_subscriber::fmt::format::Writer;
 use tracing_subscriber::fmt::{FmtContext, FormatEvent, FormatFields};
 use tracing_subscriber::registry::LookupSpan;
 
-use super::scrub::{is_protocol_library, scrub};
+use super::event::SESSION_ERROR_ALIAS;
+use super::scrub::{is_protocol_library, scrub, tells_too_much};
 use crate::clock;
 
 /// The formatter of every sink.
@@ -33,6 +34,9 @@ where
         let target = fields.target.take();
         let target = target.as_deref().unwrap_or(event.metadata().target());
         let level = *event.metadata().level();
+        if tells_too_much(target, level) || (self.human && fields.is_alias()) {
+            return Ok(());
+        }
         let line = if self.human {
             fields.human(level, target)
         } else {
@@ -62,6 +66,11 @@ impl Fields {
                 self.rest.insert(name.to_owned(), value);
             }
         }
+    }
+
+    /// The same event under its older name: queries want both, people one.
+    fn is_alias(&self) -> bool {
+        self.rest.get("event").and_then(Value::as_str) == Some(SESSION_ERROR_ALIAS)
     }
 
     fn json(self, level: Level, target: &str) -> String {

@@ -14,6 +14,36 @@ const LONG: usize = 7;
 /// Masks the user part of each `user@server` with a numeric user; with `strict`, every run of seven
 /// and more digits.
 pub fn scrub(line: &str, strict: bool) -> Cow<'_, str> {
+    if strict && NAMED.iter().any(|(mark, _)| line.contains(mark)) {
+        return Cow::Owned(scrub_numbers(&without_names(line), strict).into_owned());
+    }
+    scrub_numbers(line, strict)
+}
+
+/// What stands before a name that a person or a group gave itself, and what ends it.
+const NAMED: [(&str, char); 5] = [
+    ("PushName: '", '\''),
+    ("push_name: '", '\''),
+    ("notify=\"", '"'),
+    ("subject=\"", '"'),
+    (" name=\"", '"'),
+];
+
+fn without_names(line: &str) -> String {
+    let mut line = line.to_owned();
+    for (mark, end) in NAMED {
+        let mut from = 0;
+        while let Some(at) = line[from..].find(mark) {
+            let start = from + at + mark.len();
+            let length = line[start..].find(end).unwrap_or(line.len() - start);
+            line.replace_range(start..start + length, "…");
+            from = start;
+        }
+    }
+    line
+}
+
+fn scrub_numbers(line: &str, strict: bool) -> Cow<'_, str> {
     let bytes = line.as_bytes();
     let mut out: Option<String> = None;
     let mut copied = 0;
@@ -53,6 +83,20 @@ fn is_user_part(rest: &[u8]) -> bool {
     rest.get(device) == Some(&b'@')
 }
 
+/// Whether lines of this target show credentials or whole frames: linking codes, stanzas, bytes.
+/// Nobody gets them, whatever `RUST_LOG` says.
+pub fn tells_too_much(target: &str, level: tracing::Level) -> bool {
+    const NAMES: [&str; 6] = [
+        "Client/PairCode",
+        "Bot/PairCode",
+        "Client/Recv",
+        "Client/Send",
+        "tungstenite",
+        "tokio_tungstenite",
+    ];
+    level > tracing::Level::WARN && NAMES.iter().any(|name| target.starts_with(name))
+}
+
 /// Whether lines of this `tracing` target come from the protocol libraries.
 pub fn is_protocol_library(target: &str) -> bool {
     !target.starts_with("whatsapp_worker")
@@ -85,5 +129,25 @@ mod tests {
             scrub("user 100000012345678.0:5 id 3EB0123456789A", true),
             "user …78.0:5 id 3EB0123456789A"
         );
+    }
+
+    #[test]
+    fn names_that_people_gave_themselves_are_taken_out() {
+        assert_eq!(
+            scrub(
+                r#"PushName: 'Anna', <message notify="Bob" id="1"/> <group subject="Team"/>"#,
+                true
+            ),
+            r#"PushName: '…', <message notify="…" id="1"/> <group subject="…"/>"#
+        );
+    }
+
+    #[test]
+    fn codes_and_frames_are_shown_to_nobody() {
+        use tracing::Level;
+        assert!(tells_too_much("Client/PairCode", Level::INFO));
+        assert!(tells_too_much("tungstenite::protocol", Level::TRACE));
+        assert!(!tells_too_much("Client/PairCode", Level::WARN));
+        assert!(!tells_too_much("whatsapp_worker::app", Level::DEBUG));
     }
 }

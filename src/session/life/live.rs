@@ -184,7 +184,7 @@ impl<'a> Live<'a> {
                 .store
                 .record_link(&context.fence, &jid, Some(&lid), &context.home.installation);
         self.life.told(recorded.await);
-        info!(account = %context.account, number = %jid, "linked");
+        info!(account = %context.account, number = %jid, "[whatsapp] Linked");
     }
 
     async fn logged_in(&self, connection: &Connection) {
