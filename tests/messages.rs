@@ -445,3 +445,42 @@ async fn a_store_that_was_deleted_under_a_worker_acknowledges_nothing() {
         .collect();
     assert!(ours.is_empty(), "acknowledged and lost: {ours:?}");
 }
+
+#[tokio::test]
+async fn one_message_under_the_phone_number_and_then_under_the_hidden_id_is_one_job() {
+    let theatre = Theatre::open().await;
+    let worker = theatre.linked_worker("one").await;
+    let (alice, shop) = (&theatre.alice, &theatre.shop);
+    let flipped = Content::Text("who am I?".to_owned());
+    alice
+        .send_with_id("3EB0F11FF11FF11FF11F", &shop.jid(), &flipped)
+        .expect("accepted");
+    theatre.jobs_of(&["3EB0F11FF11FF11FF11F".to_owned()]).await;
+    alice
+        .send_with_id("3EB0F11FF11FF11FF11F", &shop.lid(), &flipped)
+        .expect("accepted");
+    worker
+        .wait_for("whatsapp.inbound.dedupe_skipped", PATIENCE, |line| {
+            line["channelMessageId"] == "3EB0F11FF11FF11FF11F"
+        })
+        .await
+        .expect("the second delivery is skipped");
+    let ids = ["3EB0F11FF11FF11FF11F".to_owned(), theatre.text("and on")];
+    let jobs = theatre.jobs_of(&ids).await;
+    assert_eq!(jobs.len(), 2);
+    assert_eq!(jobs[0].conversation_id, jobs[1].conversation_id);
+}
+
+#[tokio::test]
+async fn a_message_that_cannot_be_decoded_does_not_hold_up_its_neighbours() {
+    let theatre = Theatre::open().await;
+    theatre.check_receipts().await;
+    let _worker = theatre.linked_worker("one").await;
+    let before = theatre.text("before");
+    theatre
+        .alice
+        .send(&theatre.shop.jid(), &Content::Undecodable(vec![0xff; 40]))
+        .expect("accepted");
+    let after = theatre.text("after");
+    theatre.assert_each_queued_once(&[before, after]).await;
+}
