@@ -1,15 +1,15 @@
 //! The one transaction that makes a message ours: fence, dedupe, conversation, lane, job.
 
-use std::collections::{HashMap, HashSet};
+mod commit;
 
-use sqlx::sqlite::{SqliteConnection, SqliteRow};
-use sqlx::{Row, query};
+use sqlx::query;
 
-use super::{Fence, Result, Store, StoreError, now};
-use crate::ids::{AccountId, ConversationId, Jid, JobId};
+use self::commit::{Commit, settle_what_arrived};
+use super::{Fence, Result, Store};
+use crate::ids::{AccountId, ConversationId, JobId};
 use crate::inbound::disposition::Disposition;
-use crate::inbound::identity::{ContentHash, Identity, same_message, suffixed_key};
-use crate::inbound::message::{Chat, Content, Inbound, Party};
+use crate::inbound::identity::Identity;
+use crate::inbound::message::{Chat, Inbound};
 
 /// A message together with what was decided about it.
 #[derive(Clone, Debug)]
@@ -56,7 +56,7 @@ impl Store {
     /// may be acknowledged; running it again with the same messages writes nothing.
     ///
     /// # Errors
-    /// [`StoreError::Fenced`]: nothing was written, step down. [`StoreError::Unavailable`]: unknown,
+    /// [`super::StoreError::Fenced`]: nothing was written, step down. [`super::StoreError::Unavailable`]: unknown,
     /// run it again.
     pub async fn accept_inbound(
         &self,
@@ -64,13 +64,7 @@ impl Store {
         arrivals: &[Arrival],
     ) -> Result<Vec<Accepted>> {
         let mut tx = self.begin_fenced(fence).await?;
-        let mut commit = Commit {
-            fence,
-            now: now(&mut tx).await?,
-            expects_missing: expects_missing(&mut tx, fence).await?,
-            conversations: HashMap::new(),
-            ready: HashSet::new(),
-        };
+        let mut commit = Commit::begin(&mut tx, fence).await?;
         let mut results = Vec::with_capacity(arrivals.len());
         for arrival in arrivals {
             results.push(commit.accept(&mut tx, arrival).await?);
@@ -79,14 +73,12 @@ impl Store {
         tx.commit().await?;
         Ok(results)
     }
-}
 
-impl Store {
     /// The results of the dedupe rows of a message id: empty when it never reached the inbox, more
     /// than one when several senders made the same id.
     ///
     /// # Errors
-    /// [`StoreError::Unavailable`].
+    /// [`super::StoreError::Unavailable`].
     pub async fn inbox_results(
         &self,
         account: &AccountId,
@@ -100,327 +92,12 @@ impl Store {
         .fetch_all(&self.readers)
         .await?)
     }
-}
 
-/// State of one transaction.
-struct Commit<'a> {
-    fence: &'a Fence,
-    now: i64,
-    expects_missing: bool,
-    conversations: HashMap<Chat, ConversationId>,
-    /// Lanes that got work, in no order: one upsert each at the end.
-    ready: HashSet<ConversationId>,
-}
-
-impl Commit<'_> {
-    async fn accept(&mut self, tx: &mut SqliteConnection, arrival: &Arrival) -> Result<Accepted> {
-        let recovered =
-            self.expects_missing && self.settle_missing(tx, &arrival.identity.id).await?;
-        let Some(namesakes) = self.namesakes(tx, &arrival.identity).await? else {
-            return Ok(Accepted::Duplicate);
-        };
-        let conversation = match arrival.disposition {
-            Disposition::Ignored(_) => None,
-            _ => Some(self.conversation(tx, &arrival.inbound).await?),
-        };
-        let key = self
-            .insert_inbox(tx, arrival, namesakes, conversation.as_ref())
-            .await?;
-        let Some(conversation) = conversation else {
-            return Ok(Accepted::Ignored);
-        };
-        self.insert_message(tx, arrival, &key, &conversation)
-            .await?;
-        match &arrival.disposition {
-            Disposition::Queued => {
-                let job = self
-                    .insert_job(tx, &conversation, "message", &key, &arrival.summary, None)
-                    .await?;
-                Ok(Accepted::Queued {
-                    job,
-                    conversation,
-                    recovered,
-                })
-            }
-            Disposition::Failed { reason } => {
-                let job = self
-                    .insert_job(
-                        tx,
-                        &conversation,
-                        "message",
-                        &key,
-                        &arrival.summary,
-                        Some(("malformed", reason)),
-                    )
-                    .await?;
-                Ok(Accepted::Failed { job, conversation })
-            }
-            Disposition::Recorded | Disposition::Ignored(_) => Ok(Accepted::Recorded),
-        }
-    }
-
-    /// How many other messages have this id; `None` when this very message is here already.
-    async fn namesakes(
-        &self,
-        tx: &mut SqliteConnection,
-        identity: &Identity,
-    ) -> Result<Option<u32>> {
-        let rows = query(
-            "SELECT chat_jid, chat_pn, chat_lid, sender_pn, sender_lid, from_me, content_hash
-             FROM inbox WHERE account_id = $1 AND message_id = $2",
-        )
-        .bind(self.fence.account().as_str())
-        .bind(&identity.id)
-        .fetch_all(tx)
-        .await?;
-        for row in &rows {
-            if same_message(&stored_identity(&identity.id, row)?, identity) {
-                return Ok(None);
-            }
-        }
-        Ok(Some(u32::try_from(rows.len()).unwrap_or(u32::MAX)))
-    }
-
-    /// Inserts the dedupe row and returns its key. Ids are made by senders, so even one that looks
-    /// like the suffixed key of another message may come: the table decides which key is free.
-    async fn insert_inbox(
-        &self,
-        tx: &mut SqliteConnection,
-        arrival: &Arrival,
-        namesakes: u32,
-        conversation: Option<&ConversationId>,
-    ) -> Result<String> {
-        let identity = &arrival.identity;
-        let (jid, chat) = chat_columns(&identity.chat);
-        for n in namesakes.. {
-            let key = suffixed_key(&identity.id, n);
-            let inserted = query(
-                "INSERT INTO inbox(account_id, key, message_id, chat_jid, chat_pn, chat_lid, sender_pn,
-                   sender_lid, from_me, content_hash, result, conv, epoch, committed_at)
-                 VALUES($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14)
-                 ON CONFLICT(account_id, key) DO NOTHING",
-            )
-            .bind(self.fence.account().as_str())
-            .bind(&key)
-            .bind(&identity.id)
-            .bind(jid)
-            .bind(chat.and_then(|p| p.pn.as_ref()).map(Jid::as_str))
-            .bind(chat.and_then(|p| p.lid.as_ref()).map(Jid::as_str))
-            .bind(identity.sender.pn.as_ref().map(Jid::as_str))
-            .bind(identity.sender.lid.as_ref().map(Jid::as_str))
-            .bind(i64::from(identity.from_me))
-            .bind(identity.content_hash.to_hex())
-            .bind(arrival.disposition.as_str())
-            .bind(conversation.map(ConversationId::as_str))
-            .bind(self.fence.epoch().0)
-            .bind(self.now)
-            .execute(&mut *tx)
-            .await?;
-            if inserted.rows_affected() == 1 {
-                return Ok(key);
-            }
-        }
-        unreachable!("a table of 35 days holds fewer rows than there are suffixes")
-    }
-
-    async fn insert_message(
-        &self,
-        tx: &mut SqliteConnection,
-        arrival: &Arrival,
-        key: &str,
-        conversation: &ConversationId,
-    ) -> Result<()> {
-        let inbound = &arrival.inbound;
-        let content = match &inbound.content {
-            Ok(content) => serde_json::to_string(content),
-            Err(_) => serde_json::to_string(&Content::Unsupported {
-                kind: "malformed".to_owned(),
-            }),
-        };
-        let sender = &inbound.key.sender;
-        query(
-            "INSERT INTO messages(account_id, key, conv, message_id, sender_pn, sender_lid, from_me,
-               push_name, sent_at, content, context, raw, committed_at)
-             VALUES($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13)",
-        )
-        .bind(self.fence.account().as_str())
-        .bind(key)
-        .bind(conversation.as_str())
-        .bind(&arrival.identity.id)
-        .bind(sender.pn.as_ref().map(Jid::as_str))
-        .bind(sender.lid.as_ref().map(Jid::as_str))
-        .bind(i64::from(inbound.key.from_me))
-        .bind(inbound.push_name.as_deref())
-        .bind(inbound.sent_at_ms)
-        .bind(content.expect("content has string keys and finite numbers"))
-        .bind(serde_json::to_string(&inbound.context).expect("context has string keys"))
-        .bind(inbound.raw.as_slice())
-        .bind(self.now)
-        .execute(tx)
-        .await?;
-        Ok(())
-    }
-
-    /// Adds a job to the end of its lane. With `failed` it is for people, and the lane does not wait.
-    async fn insert_job(
-        &mut self,
-        tx: &mut SqliteConnection,
-        conversation: &ConversationId,
-        kind: &str,
-        key: &str,
-        summary: &str,
-        failed: Option<(&str, &str)>,
-    ) -> Result<JobId> {
-        let job = JobId::new();
-        query(
-            "INSERT INTO jobs(job_id, account_id, conv, ord, kind, key, status, summary, error_reason,
-               error_message, created_at, updated_at)
-             VALUES($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $11)",
-        )
-        .bind(job.as_str())
-        .bind(self.fence.account().as_str())
-        .bind(conversation.as_str())
-        .bind(self.fence.next_order())
-        .bind(kind)
-        .bind(key)
-        .bind(if failed.is_some() { "failed" } else { "pending" })
-        .bind(summary)
-        .bind(failed.map(|(reason, _)| reason))
-        .bind(failed.map(|(_, message)| message))
-        .bind(self.now)
-        .execute(tx)
-        .await?;
-        if failed.is_none() {
-            self.ready.insert(conversation.clone());
-        }
-        Ok(job)
-    }
-
-    /// A lane that waits or works stays as it is; an idle one becomes ready.
-    async fn wake_lanes(&self, tx: &mut SqliteConnection) -> Result<()> {
-        for conversation in &self.ready {
-            query(
-                "INSERT INTO lanes(conv, account_id, state, ready_at) VALUES($1, $2, 'ready', $3)
-                 ON CONFLICT(conv) DO UPDATE SET state = 'ready', ready_at = excluded.ready_at
-                 WHERE lanes.state = 'idle'",
-            )
-            .bind(conversation.as_str())
-            .bind(self.fence.account().as_str())
-            .bind(self.now)
-            .execute(&mut *tx)
-            .await?;
-        }
-        Ok(())
-    }
-
-    /// The conversation of this chat, found by any address form that is known, and taught the others.
-    async fn conversation(
-        &mut self,
-        tx: &mut SqliteConnection,
-        inbound: &Inbound,
-    ) -> Result<ConversationId> {
-        let chat = &inbound.key.chat;
-        if let Some(known) = self.conversations.get(chat) {
-            return Ok(known.clone());
-        }
-        let (jid, person) = chat_columns(chat);
-        let pn = person.and_then(|p| p.pn.as_ref()).map(Jid::as_str);
-        let lid = person.and_then(|p| p.lid.as_ref()).map(Jid::as_str);
-        let found: Option<(String, Option<String>, Option<String>)> = sqlx::query_as(
-            "SELECT conv, pn, lid FROM conversations
-             WHERE account_id = $1 AND (jid = $2 OR pn = $3 OR lid = $4)
-             ORDER BY created_at, conv LIMIT 1",
-        )
-        .bind(self.fence.account().as_str())
-        .bind(jid)
-        .bind(pn)
-        .bind(lid)
-        .fetch_optional(&mut *tx)
-        .await?;
-        let name = (!inbound.key.from_me && person.is_some())
-            .then_some(inbound.push_name.as_deref())
-            .flatten();
-        let id = if let Some((conv, known_pn, known_lid)) = found {
-            let teach = |known: Option<String>, new: Option<&str>| {
-                known.is_none().then_some(new).flatten().map(str::to_owned)
-            };
-            query(
-                "UPDATE OR IGNORE conversations SET pn = COALESCE(pn, $2), lid = COALESCE(lid, $3),
-                   name = COALESCE($4, name), last_message_at = $5 WHERE conv = $1",
-            )
-            .bind(&conv)
-            .bind(teach(known_pn, pn))
-            .bind(teach(known_lid, lid))
-            .bind(name)
-            .bind(self.now)
-            .execute(&mut *tx)
-            .await?;
-            ConversationId(conv)
-        } else {
-            let id = ConversationId::new();
-            query(
-                "INSERT INTO conversations(conv, account_id, kind, pn, lid, jid, name, created_at, last_message_at)
-                 VALUES($1, $2, $3, $4, $5, $6, $7, $8, $8)",
-            )
-            .bind(id.as_str())
-            .bind(self.fence.account().as_str())
-            .bind(chat_kind(chat))
-            .bind(pn)
-            .bind(lid)
-            .bind(jid)
-            .bind(name)
-            .bind(self.now)
-            .execute(&mut *tx)
-            .await?;
-            id
-        };
-        self.conversations.insert(chat.clone(), id.clone());
-        Ok(id)
-    }
-
-    async fn settle_missing(&self, tx: &mut SqliteConnection, message_id: &str) -> Result<bool> {
-        let done = query(
-            "UPDATE missing SET outcome = 'recovered'
-             WHERE account_id = $1 AND message_id = $2 AND outcome IS NULL",
-        )
-        .bind(self.fence.account().as_str())
-        .bind(message_id)
-        .execute(tx)
-        .await?;
-        Ok(done.rows_affected() > 0)
-    }
-}
-
-/// A message may have been committed before it was noted as missing: the two come by different ways.
-async fn settle_what_arrived(tx: &mut SqliteConnection, fence: &Fence) -> Result<()> {
-    query(
-        "UPDATE missing SET outcome = 'recovered' WHERE account_id = $1 AND outcome IS NULL
-         AND EXISTS(SELECT 1 FROM inbox i
-                    WHERE i.account_id = $1 AND i.message_id = missing.message_id)",
-    )
-    .bind(fence.account().as_str())
-    .execute(tx)
-    .await?;
-    Ok(())
-}
-
-/// Whether any message is waited for: spares the common case a statement for each message.
-async fn expects_missing(tx: &mut SqliteConnection, fence: &Fence) -> Result<bool> {
-    let any: i64 = sqlx::query_scalar(
-        "SELECT EXISTS(SELECT 1 FROM missing WHERE account_id = $1 AND outcome IS NULL)",
-    )
-    .bind(fence.account().as_str())
-    .fetch_one(tx)
-    .await?;
-    Ok(any == 1)
-}
-
-impl Store {
     /// Gives up on a message whose content never came: a failed job tells people about it, and a
     /// later arrival of the content is a job of its own. `false`: it was settled meanwhile.
     ///
     /// # Errors
-    /// [`StoreError::Fenced`], [`StoreError::Unavailable`].
+    /// [`super::StoreError::Fenced`], [`super::StoreError::Unavailable`].
     pub async fn give_up_missing(
         &self,
         fence: &Fence,
@@ -444,13 +121,7 @@ impl Store {
             tx.commit().await?;
             return Ok(false);
         }
-        let mut commit = Commit {
-            fence,
-            now: now(&mut tx).await?,
-            expects_missing: false,
-            conversations: HashMap::new(),
-            ready: HashSet::new(),
-        };
+        let mut commit = Commit::begin(&mut tx, fence).await?;
         let placeholder = Inbound::placeholder(&missing.message_id, chat.clone());
         let conversation = commit.conversation(&mut tx, &placeholder).await?;
         let kind = missing.kind.as_str();
@@ -467,54 +138,4 @@ impl Store {
         tx.commit().await?;
         Ok(true)
     }
-}
-
-fn chat_columns(chat: &Chat) -> (Option<&str>, Option<&Party>) {
-    match chat {
-        Chat::Direct(person) => (None, Some(person)),
-        Chat::Group { jid } | Chat::Broadcast { jid } | Chat::Newsletter { jid } => {
-            (Some(jid.as_str()), None)
-        }
-        Chat::Status => (Some("status@broadcast"), None),
-    }
-}
-
-const fn chat_kind(chat: &Chat) -> &'static str {
-    match chat {
-        Chat::Direct(_) => "direct",
-        Chat::Group { .. } => "group",
-        Chat::Status => "status",
-        Chat::Broadcast { .. } => "broadcast",
-        Chat::Newsletter { .. } => "newsletter",
-    }
-}
-
-fn stored_identity(id: &str, row: &SqliteRow) -> Result<Identity> {
-    let jid = |column: &str| -> Result<Option<Jid>> {
-        Ok(row.try_get::<Option<String>, _>(column)?.map(Jid::new))
-    };
-    let chat = match jid("chat_jid")? {
-        None => Chat::Direct(Party {
-            pn: jid("chat_pn")?,
-            lid: jid("chat_lid")?,
-        }),
-        Some(jid) => match (jid.user(), jid.server()) {
-            ("status", _) => Chat::Status,
-            (_, "broadcast") => Chat::Broadcast { jid },
-            (_, "newsletter") => Chat::Newsletter { jid },
-            _ => Chat::Group { jid },
-        },
-    };
-    let hash: String = row.try_get("content_hash")?;
-    Ok(Identity {
-        id: id.to_owned(),
-        chat,
-        sender: Party {
-            pn: jid("sender_pn")?,
-            lid: jid("sender_lid")?,
-        },
-        from_me: row.try_get::<i64, _>("from_me")? == 1,
-        content_hash: ContentHash::try_from(hash)
-            .map_err(|error| StoreError::Unusable(format!("in table inbox: {error}")))?,
-    })
 }
