@@ -13,6 +13,10 @@ use crate::server::lines::{Order, StreamError, login_failure};
 use crate::server::mailbox::{ConnectionId, Mailbox};
 use crate::server::{Reply, Server};
 
+/// What a client that logs in active gets of its backlog before it asks for more; the pull size of
+/// whatsapp-rust.
+const FIRST_BATCH: usize = 200;
+
 /// Decides what a client is, and the first thing it hears.
 pub(super) fn greet(
     server: &Server,
@@ -48,7 +52,7 @@ pub(super) fn greet(
     let mut greeting = Reply::from(success);
     if payload.passive == Some(false) {
         greeting.stanzas.extend(server.activate(address, id));
-        mailbox.request_batch(id, usize::MAX, clock::now());
+        mailbox.request_batch(id, FIRST_BATCH, clock::now());
     }
     Ok((Role::Device(address, mailbox), greeting))
 }
