@@ -103,7 +103,7 @@ impl Life<'_> {
         let mut attempts = Attempts {
             failed: 0,
             replaced: VecDeque::new(),
-            linking: Linking::new(self.context.phone.clone()),
+            linking: Linking::new(self.context.phone.clone(), Boot::now()),
             connected: false,
         };
         loop {
@@ -120,7 +120,7 @@ impl Life<'_> {
                     if let Err(outcome) = self.retire(&auth, &reason).await {
                         return outcome;
                     }
-                    attempts.linking.begin_anew();
+                    attempts.linking.begin_anew(Boot::now());
                     attempts.failed = 0;
                 }
                 // Only a poisoned auth store comes here: what it holds in memory is of no use.
@@ -165,7 +165,8 @@ impl Life<'_> {
     async fn wait_until_worthwhile(&self, attempts: &mut Attempts) -> Option<Next> {
         loop {
             self.told(attempts.linking.look(self.context).await.map(drop));
-            if attempts.linking.worthwhile(self.context) {
+            let watched = *self.context.board.watched.borrow();
+            if attempts.linking.worthwhile(watched, Boot::now()) {
                 return None;
             }
             self.show(SessionState::NeedsLink).await;

@@ -15,60 +15,62 @@ const UNATTENDED: Duration = Duration::from_mins(10);
 /// How often the store is asked whether somebody looks.
 pub(super) const LOOK: Duration = Duration::from_secs(1);
 
-/// The state of linking, for one term.
+/// The state of linking, for one term. Told the time and what is wished for, it does no I/O.
 pub(super) struct Linking {
     began: Boot,
+    /// The last wish; who stops looking does not change the kind of code.
     wish: Option<LinkWish>,
+    somebody_looks: bool,
     default_phone: Option<Phone>,
 }
 
 impl Linking {
-    pub(super) fn new(default_phone: Option<Phone>) -> Self {
+    pub(super) fn new(default_phone: Option<Phone>, now: Boot) -> Self {
         Self {
-            began: Boot::now(),
+            began: now,
             wish: None,
+            somebody_looks: false,
             default_phone,
         }
     }
 
     /// The ten minutes begin anew: the account was just logged out.
-    pub(super) fn begin_anew(&mut self) {
-        self.began = Boot::now();
+    pub(super) fn begin_anew(&mut self, now: Boot) {
+        self.began = now;
     }
 
-    /// Reads what is wished for. `true`: another kind of code than before.
+    /// Reads what is wished for. `true`: another code than the one that is shown.
     ///
     /// # Errors
     /// The store's.
     pub(super) async fn look(&mut self, context: &SessionContext) -> Result<bool, StoreError> {
-        let wish = context.store.link_wish(&context.account).await?;
+        Ok(self.hear(context.store.link_wish(&context.account).await?))
+    }
+
+    fn hear(&mut self, wish: Option<LinkWish>) -> bool {
         let before = self.phone().cloned();
+        self.somebody_looks = wish.is_some();
         let asked_again = matches!(
             (&self.wish, &wish),
             (Some(old), Some(new)) if new.phone.is_some() && old.asked_at != new.asked_at
         );
         if wish.is_some() {
             self.wish = wish;
-        } else if let Some(old) = &mut self.wish {
-            // Who stops looking does not change the kind of code.
-            old.asked_at = 0;
         }
-        Ok(asked_again || before.as_ref() != self.phone())
+        asked_again || before.as_ref() != self.phone()
     }
 
     /// The number to make a pairing code for; `None` makes QR codes.
     pub(super) fn phone(&self) -> Option<&Phone> {
         match &self.wish {
-            Some(wish) if wish.asked_at != 0 => wish.phone.as_ref(),
-            _ => self.default_phone.as_ref(),
+            Some(wish) => wish.phone.as_ref(),
+            None => self.default_phone.as_ref(),
         }
     }
 
-    /// Whether another code should be made.
-    pub(super) fn worthwhile(&self, context: &SessionContext) -> bool {
-        *context.board.watched.borrow()
-            || self.wish.as_ref().is_some_and(|wish| wish.asked_at != 0)
-            || Boot::now().since(self.began) < UNATTENDED
+    /// Whether another code should be made; `watched` when somebody in this process looks.
+    pub(super) fn worthwhile(&self, watched: bool, now: Boot) -> bool {
+        watched || self.somebody_looks || now.since(self.began) < UNATTENDED
     }
 }
 
@@ -93,4 +95,53 @@ pub(super) async fn show(
     });
     context.board.code.send_replace(Some(code.clone()));
     context.store.publish_link_code(&context.fence, &code).await
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const START: Boot = Boot::from_ms(1_000_000);
+
+    fn after(minutes: u64) -> Boot {
+        START.plus(Duration::from_mins(minutes))
+    }
+
+    fn wish(phone: Option<&str>, asked_at: i64) -> LinkWish {
+        LinkWish {
+            phone: phone.and_then(Phone::parse),
+            asked_at,
+        }
+    }
+
+    #[test]
+    fn codes_are_made_for_ten_minutes_and_then_only_while_somebody_looks() {
+        let mut linking = Linking::new(None, START);
+        assert!(linking.worthwhile(false, after(9)));
+        assert!(!linking.worthwhile(false, after(10)));
+        assert!(linking.worthwhile(true, after(10)), "a terminal looks");
+        assert!(!linking.hear(Some(wish(None, 1))), "the same kind of code");
+        assert!(linking.worthwhile(false, after(60)), "`link` looks");
+        linking.hear(None);
+        assert!(
+            !linking.worthwhile(false, after(60)),
+            "nobody looks any more"
+        );
+        linking.begin_anew(after(60));
+        assert!(linking.worthwhile(false, after(69)), "logged out just now");
+    }
+
+    #[test]
+    fn a_wish_for_a_pairing_code_changes_the_code_once_and_again_when_asked_again() {
+        let mut linking = Linking::new(None, START);
+        assert!(linking.hear(Some(wish(Some("+49 151 2345678"), 1))));
+        assert!(!linking.hear(Some(wish(Some("+49 151 2345678"), 1))));
+        assert!(!linking.hear(None), "who stops looking changes nothing");
+        assert_eq!(linking.phone(), Phone::parse("491512345678").as_ref());
+        assert!(
+            linking.hear(Some(wish(Some("+49 151 2345678"), 2))),
+            "asked again"
+        );
+        assert!(linking.hear(Some(wish(None, 3))), "back to a QR code");
+    }
 }
