@@ -65,7 +65,7 @@ impl Link {
         store
             .wish_to_link(&self.account, self.phone.as_ref(), WATCHING)
             .await?;
-        let shutdown = Shutdown::listen()?;
+        let shutdown = Shutdown::listen(app.shared().config.shutdown_grace)?;
         let stop = shutdown.token().child_token();
         let (postings, _following) = crate::fleet::follow(store.clone(), self.account.clone());
         let supervisor = Supervisor::new(
