@@ -69,13 +69,18 @@ async fn a_worker_that_is_stopped_while_it_answers_loses_and_doubles_nothing() {
     let mut ids = Vec::new();
     let mut answered = BTreeSet::new();
     for round in 0..rounds() {
-        for n in 0..60 {
-            ids.push(theatre.text(&format!("message {n} of round {round}")));
+        theatre.connected(&worker, 1).await;
+        let patience = Boot::now().plus(PATIENCE);
+        // Answers begin when the backlog is through.
+        while worker.count("whatsapp.outbound.sent") == 0 {
+            assert!(Boot::now() < patience, "it answers");
+            ids.push(theatre.text(&format!("message {} of round {round}", ids.len())));
+            // justified: the pace of the load, not a wait for anything.
+            tokio::time::sleep(Duration::from_millis(10)).await;
         }
-        worker
-            .wait_for("whatsapp.outbound.sent", PATIENCE, |_| true)
-            .await
-            .expect("it answers");
+        for n in 0..60 {
+            ids.push(theatre.text(&format!("last message {n} of round {round}")));
+        }
         let began = Boot::now();
         assert_eq!(worker.terminate().await.expect("ours"), Some(0));
         let took = Boot::now().since(began);
