@@ -28,6 +28,7 @@ use self::state::{Input, Machine, Place, Wish};
 use crate::config::Config;
 use crate::fleet::Posting;
 use crate::ids::{AccountId, OwnerId};
+use crate::lease::keeper::Leases;
 use crate::session::connection::ClientVersion;
 use crate::session::endpoint::Network;
 use crate::session::http::WebClient;
@@ -41,6 +42,8 @@ pub struct Shared {
     pub config: Arc<Config>,
     /// The shared store.
     pub store: Store,
+    /// The leases of this process.
+    pub leases: Leases,
     /// This process.
     pub owner: OwnerId,
     /// How WhatsApp is reached.
@@ -54,6 +57,7 @@ pub struct Shared {
 }
 
 /// Operates `account` until `stop`. Await it to the end: it drains and releases.
+#[derive(Clone)]
 pub struct Supervisor {
     shared: Shared,
     account: AccountId,
@@ -154,8 +158,8 @@ fn wish(posting: &Posting, installation: &str) -> Wish {
     let account = posting.account.as_ref();
     Wish {
         place: account.map_or(Place::Unknown, |account| place(account, installation)),
-        paused: false,
-        resumed_at: None,
+        paused: account.is_some_and(|account| account.paused),
+        resumed_at: account.and_then(|account| account.resumed_at),
         standbys: posting.standbys,
     }
 }
