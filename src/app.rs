@@ -12,6 +12,7 @@ use tracing::{info, warn};
 
 use crate::config::{Accounts, AuthConfig, Config};
 use crate::fleet::Roster;
+use crate::fleet::share::{Wants, Worker};
 use crate::ids::{AccountId, OwnerId};
 use crate::lease::keeper::Leases;
 use crate::session::connection::ClientVersion;
@@ -155,20 +156,14 @@ impl App {
             home,
             ..
         } = &self.shared;
-        let me = Enlistment {
+        let me = Worker {
             owner: leases.owner().clone(),
             capacity: config.capacity,
-            accounts: config.accounts.to_string(),
-            installation: home.installation.clone(),
+            wants: Wants::of(&config.accounts),
             draining: false,
+            installation: home.installation.clone(),
         };
-        Roster::new(
-            store.clone(),
-            leases.clone(),
-            config.accounts.clone(),
-            me,
-            config.lease.ttl(),
-        )
+        Roster::new(store.clone(), leases.clone(), me, config.lease.ttl())
     }
 }
 

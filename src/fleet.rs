@@ -16,32 +16,20 @@ use std::time::Duration;
 use tokio::sync::watch;
 use tracing::{info, warn};
 
+use self::share::{Fleet, Holding, Planner, Seat, Wants};
 use crate::clock::Boot;
 use crate::config::Accounts;
 use crate::ids::AccountId;
 use crate::lease::keeper::Leases;
-use crate::store::{Account, Store, StoreError, Worker};
+use crate::store::{Account, LeaseRow, Store, StoreError, WorkerRow};
 
 /// What an account's supervisor is told about it.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Posting {
     /// The account as the store knows it; `None` when the store does not know it.
     pub account: Option<Account>,
-    /// How many other live workers may operate it.
+    /// How many other live workers would take it.
     pub standbys: usize,
-}
-
-/// Registers this worker, and places the accounts that it is to bid for.
-pub struct Roster {
-    store: Store,
-    leases: Leases,
-    wanted: Accounts,
-    me: Worker,
-    ttl: Duration,
-    postings: HashMap<AccountId, watch::Sender<Posting>>,
-    /// The account that is being handed over, and since when: one at a time.
-    handing: Option<(AccountId, Boot)>,
-    unplaced: usize,
 }
 
 /// An account that this worker meets for the first time.
@@ -52,17 +40,28 @@ pub struct Newcomer {
     pub posting: watch::Receiver<Posting>,
 }
 
+/// Registers this worker, and places the accounts that it is to bid for.
+pub struct Roster {
+    store: Store,
+    leases: Leases,
+    me: share::Worker,
+    ttl: Duration,
+    planner: Planner,
+    postings: HashMap<AccountId, watch::Sender<Posting>>,
+    unplaced: usize,
+}
+
 impl Roster {
-    /// The roster of a worker that registers itself as `me` and operates `wanted`.
-    pub fn new(store: Store, leases: Leases, wanted: Accounts, me: Worker, ttl: Duration) -> Self {
+    /// The roster of a worker that registers itself as `me`. `ttl` is how long others count on it
+    /// after its last round.
+    pub fn new(store: Store, leases: Leases, me: share::Worker, ttl: Duration) -> Self {
         Self {
             store,
             leases,
-            wanted,
             me,
             ttl,
+            planner: Planner::default(),
             postings: HashMap::new(),
-            handing: None,
             unplaced: 0,
         }
     }
@@ -73,55 +72,87 @@ impl Roster {
     /// # Errors
     /// [`StoreError::Unavailable`]: everything stays as it was.
     pub async fn round(&mut self) -> Result<Vec<Newcomer>, StoreError> {
-        self.store.register_worker(&self.me, self.ttl).await?;
+        self.register().await?;
         let accounts = self.store.accounts().await?;
-        let workers = self.store.workers().await?;
         let rows = self.store.leases().await?;
-        let plan = share::plan(&share::Fleet {
-            me: &self.me.owner,
+        let workers: Vec<share::Worker> =
+            self.store.workers().await?.into_iter().map(worker).collect();
+        let rows: HashMap<&AccountId, &LeaseRow> =
+            rows.iter().map(|row| (&row.account, row)).collect();
+        let seats: Vec<Seat> = accounts
+            .iter()
+            .filter(|account| account.enabled)
+            .map(|account| seat(account, rows.get(&account.id).copied()))
+            .collect();
+        let fleet = Fleet {
+            me: &self.me,
             workers: &workers,
-            accounts: &accounts,
-            leases: &rows,
-        });
-        let mut newcomers = Vec::new();
-        let known: HashMap<&AccountId, &Account> =
-            accounts.iter().map(|account| (&account.id, account)).collect();
-        let wanted: Vec<AccountId> = match &self.wanted {
-            Accounts::Listed(listed) => listed.clone(),
-            Accounts::All => accounts.iter().map(|account| account.id.clone()).collect(),
+            seats: &seats,
         };
-        for id in wanted {
-            let account = known.get(&id).copied().cloned();
-            let standbys = plan.standbys(&id);
-            self.leases.handicap(&id, plan.handicap(&id));
-            let posting = Posting { account, standbys };
-            match self.postings.get(&id) {
-                Some(told) => {
-                    told.send_if_modified(|current| {
-                        let changed = *current != posting;
-                        *current = posting;
-                        changed
-                    });
-                }
-                None => {
-                    let told = watch::Sender::new(posting);
-                    newcomers.push(Newcomer {
-                        account: id.clone(),
-                        posting: told.subscribe(),
-                    });
-                    self.postings.insert(id, told);
-                }
+        let plan = self.planner.plan(fleet, Boot::now());
+        let mut bids: HashMap<AccountId, Duration> = plan.bids.into_iter().collect();
+        let mut newcomers = Vec::new();
+        for account in accounts {
+            if !self.me.wants.wants(&account.id) {
+                continue;
             }
+            let id = account.id.clone();
+            self.leases.handicap(&id, bids.remove(&id));
+            let posting = Posting {
+                standbys: standbys(&self.me, &workers, &account),
+                account: Some(account),
+            };
+            newcomers.extend(self.post(id, posting));
         }
-        self.hand_over(plan.hand_over().cloned());
-        self.tell_unplaced(plan.unplaced());
+        self.tell_unplaced(plan.unplaced.len());
+        if let Some(share::HandOver { account, to }) = plan.hand_over {
+            info!(%account, %to, "handing the account over to a worker that has fewer");
+            let me = self.me.owner.as_str();
+            self.store.transfer_lease(&account, to.as_str(), me).await?;
+        }
         Ok(newcomers)
+    }
+
+    fn post(&mut self, account: AccountId, posting: Posting) -> Option<Newcomer> {
+        if let Some(told) = self.postings.get(&account) {
+            told.send_if_modified(|current| {
+                let changed = *current != posting;
+                *current = posting;
+                changed
+            });
+            return None;
+        }
+        let told = watch::Sender::new(posting);
+        let posting = told.subscribe();
+        self.postings.insert(account.clone(), told);
+        Some(Newcomer { account, posting })
+    }
+
+    async fn register(&self) -> Result<(), StoreError> {
+        let accounts = match &self.me.wants {
+            Wants::All => "*".to_owned(),
+            Wants::Listed(listed) => {
+                let listed: Vec<&str> = listed.iter().map(AccountId::as_str).collect();
+                listed.join(",")
+            }
+        };
+        let row = WorkerRow {
+            owner: self.me.owner.clone(),
+            capacity: i64::from(self.me.capacity),
+            accounts,
+            installation: self.me.installation.clone(),
+            draining: self.me.draining,
+            version: env!("CARGO_PKG_VERSION").to_owned(),
+            started_at: 0,
+            beat_age_ms: 0,
+        };
+        self.store.register_worker(&row, self.ttl).await
     }
 
     /// This worker stops: others need not count on it any more.
     pub async fn leave(&mut self) {
         self.me.draining = true;
-        if let Err(error) = self.store.register_worker(&self.me, self.ttl).await {
+        if let Err(error) = self.register().await {
             warn!(%error, "the other workers could not be told that this one stops");
         }
     }
@@ -133,30 +164,75 @@ impl Roster {
         }
     }
 
-    fn hand_over(&mut self, next: Option<AccountId>) {
-        if let Some((account, since)) = &self.handing {
-            let waiting = Boot::now().since(*since) < self.ttl;
-            if waiting && self.leases.held().contains(account) {
-                return;
-            }
+    fn tell_unplaced(&mut self, unplaced: usize) {
+        if unplaced != self.unplaced && unplaced > 0 {
+            warn!(
+                unplaced,
+                "accounts have no worker that may take them: start another, or raise WORKER_CAPACITY"
+            );
         }
-        self.handing = next.map(|account| {
-            info!(%account, "handing the account over to a worker that has fewer");
-            self.leases
-                .hand_over(&account, "another worker has fewer accounts");
-            (account, Boot::now())
-        });
+        self.unplaced = unplaced;
+    }
+}
+
+impl Wants {
+    /// What the settings say.
+    pub fn of(accounts: &Accounts) -> Self {
+        match accounts {
+            Accounts::All => Self::All,
+            Accounts::Listed(listed) => Self::Listed(listed.iter().cloned().collect()),
+        }
     }
 
-    fn tell_unplaced(&mut self, unplaced: usize) {
-        if unplaced != self.unplaced {
-            self.unplaced = unplaced;
-            if unplaced > 0 {
-                warn!(
-                    unplaced,
-                    "accounts have no worker that may take them: start another, or raise WORKER_CAPACITY"
-                );
-            }
+    fn wants(&self, account: &AccountId) -> bool {
+        match self {
+            Self::All => true,
+            Self::Listed(listed) => listed.contains(account),
         }
     }
+}
+
+fn worker(row: WorkerRow) -> share::Worker {
+    let wants = match row.accounts.as_str() {
+        "*" => Wants::All,
+        // What this version cannot read is nothing that it could reckon with.
+        listed => Wants::Listed(listed.split(',').filter_map(|id| id.parse().ok()).collect()),
+    };
+    share::Worker {
+        owner: row.owner,
+        capacity: u32::try_from(row.capacity).unwrap_or(1).max(1),
+        wants,
+        draining: row.draining,
+        installation: row.installation,
+    }
+}
+
+fn seat(account: &Account, row: Option<&LeaseRow>) -> Seat {
+    let holding = match row {
+        None => Holding::Free(None),
+        Some(row) if row.owner.as_str().is_empty() => Holding::Free(None),
+        Some(row) if row.expires_at == 0 => Holding::Free(Some(row.owner.clone())),
+        Some(row) if row.is_free() => Holding::Lapsed(row.owner.clone()),
+        Some(row) => Holding::Held {
+            by: row.owner.clone(),
+            beat: row.beat,
+        },
+    };
+    Seat {
+        account: account.id.clone(),
+        auth_home: account.auth_home.clone(),
+        successor: row.and_then(|row| row.successor.clone()),
+        holding,
+    }
+}
+
+/// How many others would take `account`.
+fn standbys(me: &share::Worker, workers: &[share::Worker], account: &Account) -> usize {
+    let home = account.auth_home.as_deref();
+    workers
+        .iter()
+        .filter(|worker| worker.owner != me.owner && !worker.draining)
+        .filter(|worker| worker.wants.wants(&account.id))
+        .filter(|worker| home.is_none_or(|home| home == worker.installation))
+        .count()
 }

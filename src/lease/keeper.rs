@@ -127,11 +127,6 @@ impl Leases {
         self.step(|desk, now| desk.handicap(account, handicap, now));
     }
 
-    /// Asks the supervisor of `account`, when we hold its lease, to drain and release it.
-    pub fn hand_over(&self, account: &AccountId, why: &'static str) {
-        self.step(|desk, _| desk.call(account, why));
-    }
-
     /// The accounts whose leases are ours.
     pub fn held(&self) -> BTreeSet<AccountId> {
         self.desk().held()
@@ -356,7 +351,7 @@ impl Keeper {
                 });
             let successor = match row.successor.as_deref() {
                 None => Successor::None,
-                Some(worker) if worker == me.worker() => Successor::Me,
+                Some(next) if next == me.worker() || next == me.as_str() => Successor::Me,
                 Some("") if holder == Holder::Other => Successor::None,
                 Some(_) => Successor::Other,
             };

@@ -172,12 +172,6 @@ impl Desk {
         placed.unwrap_or(Some(Duration::ZERO))
     }
 
-    pub(super) fn call(&self, account: &AccountId, why: &'static str) {
-        if let Some(held) = self.held.get(account) {
-            held.call.send_replace(Some(why));
-        }
-    }
-
     pub(super) fn saw(&mut self, rows: Vec<(LeaseRow, Seen)>, now: Boot) {
         let mut seen = Vec::with_capacity(rows.len());
         for (row, sight) in rows {
@@ -331,7 +325,9 @@ impl Desk {
                 }
             }
             Action::HandOver { account, .. } => {
-                self.call(&account, "another worker is to have it");
+                if let Some(held) = self.held.get(&account) {
+                    held.call.send_replace(Some("another worker is to have it"));
+                }
             }
             Action::WakeAt(at) => self.wake = Some(at),
             Action::Won { .. } => unreachable!("only a granted bid is won"),
