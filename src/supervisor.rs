@@ -28,11 +28,12 @@ use self::state::{Input, Machine, Place, Wish};
 use crate::config::Config;
 use crate::fleet::Posting;
 use crate::ids::{AccountId, OwnerId};
-use crate::lease::keeper::Leases;
+use crate::inbound::intake::Intake;
+use crate::lease::keeper::{Leases, Term};
 use crate::session::connection::ClientVersion;
 use crate::session::endpoint::Network;
 use crate::session::http::WebClient;
-use crate::session::{AuthHome, Board};
+use crate::session::{AuthHome, Board, SessionContext};
 use crate::store::{Account, Store};
 
 /// What all accounts of a process share.
@@ -54,6 +55,33 @@ pub struct Shared {
     pub version: ClientVersion,
     /// The auth states' place.
     pub home: AuthHome,
+}
+
+impl Shared {
+    /// What a session of `account` needs during `term`.
+    pub fn session(
+        &self,
+        account: &AccountId,
+        term: &Term,
+        intake: Intake,
+        board: Board,
+    ) -> SessionContext {
+        SessionContext {
+            account: account.clone(),
+            store: self.store.clone(),
+            fence: term.fence().clone(),
+            trust: term.trust().clone(),
+            intake,
+            network: self.network.clone(),
+            http: self.http.clone(),
+            version: self.version.clone(),
+            home: self.home.clone(),
+            phone: self.config.phone.clone(),
+            board,
+            probe: self.config.probe,
+            reply_to_everything: self.config.reply_to_everything,
+        }
+    }
 }
 
 /// Operates `account` until `stop`. Await it to the end: it drains and releases.
