@@ -1,5 +1,7 @@
 //! What the workers of a fleet tell each of their supervisors.
 
+pub mod share;
+
 use std::time::Duration;
 
 use tokio::sync::watch;
