@@ -21,7 +21,7 @@ use crate::clock::Boot;
 use crate::config::Accounts;
 use crate::ids::AccountId;
 use crate::lease::keeper::Leases;
-use crate::store::{Account, LeaseRow, Store, StoreError, WorkerRow};
+use crate::store::{Account, LeaseRow, Registration, Store, StoreError, WorkerRow};
 
 /// What an account's supervisor is told about it.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -136,17 +136,15 @@ impl Roster {
                 listed.join(",")
             }
         };
-        let row = WorkerRow {
+        let me = Registration {
             owner: self.me.owner.clone(),
             capacity: i64::from(self.me.capacity),
             accounts,
             installation: self.me.installation.clone(),
             draining: self.me.draining,
             version: env!("CARGO_PKG_VERSION").to_owned(),
-            started_at: 0,
-            beat_age_ms: 0,
         };
-        self.store.register_worker(&row, self.ttl).await
+        self.store.register_worker(&me, self.ttl).await
     }
 
     /// This worker stops: others need not count on it any more.
