@@ -67,7 +67,7 @@ impl Link {
         store
             .wish_to_link(&self.account, self.phone.as_ref(), WATCHING)
             .await?;
-        let shutdown = Shutdown::listen()?;
+        let shutdown = Shutdown::listen(app.shared().config.shutdown_grace)?;
         let stop = shutdown.token().child_token();
         let standbys = 0;
         let (_nobody_posts, postings) = watch::channel(Posting { account, standbys });

@@ -21,7 +21,7 @@ use crate::telemetry::event::{self, Event};
 
 /// How the grace of a stop is shared out: the session has the most of it, giving the lease back the
 /// rest. What is left over is for the process itself.
-const SESSION_SHARE: f64 = 0.75;
+const SESSION_SHARE: f64 = 0.7;
 const RELEASE_SHARE: f64 = 0.15;
 
 pub(super) struct Hands {
