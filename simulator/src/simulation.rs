@@ -23,6 +23,7 @@ use crate::server::directory::DeviceAddress;
 use crate::server::ledger::SeenReceipt;
 use crate::server::lines::{Order, StreamError};
 use crate::server::mailbox::Mailbox;
+use crate::server::visits::Visit;
 use crate::server::{Listener, Server, lock};
 
 /// How a simulation starts.
@@ -291,6 +292,11 @@ impl Simulator {
     /// The faults in force.
     pub fn faults(&self) -> Faults {
         self.server.faults.current()
+    }
+
+    /// The logins of a person's companions, in order.
+    pub fn visits(&self, person: &Person) -> Vec<Visit> {
+        self.server.visits.of(person.account())
     }
 
     /// What clients did wrong so far.

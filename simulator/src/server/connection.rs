@@ -36,6 +36,10 @@ const BREATH: Duration = Duration::from_millis(10);
 /// How long a client may take to close its side after the server said goodbye.
 const LINGER: Duration = Duration::from_secs(2);
 
+/// How long the server goes on listening to a client that a newer login has replaced: a client that
+/// was frozen may have something to say when it wakes, and that must be seen.
+const OVERHEAR: Duration = Duration::from_secs(60);
+
 /// What a fault sends where a stanza should be: no node starts like this.
 const GARBAGE: &[u8] = &[0, 0xF8, 0x03, 0xFF, 0xFF];
 
@@ -91,6 +95,7 @@ impl Drop for Presence<'_> {
         if let Some(mailbox) = &self.mailbox {
             mailbox.detach(self.id);
         }
+        self.server.visits.end(self.id);
         // Last, since it wakes those who wait for the device to be gone.
         self.server.lines.close(self.id);
     }
@@ -140,7 +145,12 @@ async fn run(server: &Server, id: ConnectionId, stream: TcpStream) -> Result<(),
     if ending == Ending::SaidGoodbye {
         // A socket closed with unread bytes resets the connection, and the client may never see
         // the last stanza. How the client leaves no longer matters.
-        timeout(LINGER, reading).await.ok();
+        let patience = if server.visits.is_replaced(id) {
+            OVERHEAR
+        } else {
+            LINGER
+        };
+        timeout(patience, reading).await.ok();
     }
     Ok(())
 }
@@ -189,6 +199,12 @@ async fn read(
         let Some(stanza) = stanzas.next().await? else {
             return Ok(());
         };
+        if let Role::Device(_, mailbox) = role
+            && mailbox.reader() != Some(id)
+        {
+            server.visits.late(id, &stanza.tag);
+            continue;
+        }
         if faults.deaf || orders.is_closed() {
             continue;
         }
