@@ -8,7 +8,7 @@ use simulator::people::Content;
 use simulator::{Options, Person, Simulator};
 use whatsapp_worker::ids::AccountId;
 use whatsapp_worker::rehearsal::{Stage, Worker};
-use whatsapp_worker::store::{Job, JobFilter, JobStatus, Store};
+use whatsapp_worker::store::{Job, JobFilter, JobStatus, Store, StoreOptions};
 
 /// Longer than anything that is waited for takes on a slow machine.
 pub const PATIENCE: Duration = Duration::from_secs(90);
@@ -75,7 +75,7 @@ impl Theatre {
     }
 
     pub async fn store(&self) -> Store {
-        Store::open(&self.stage.store_url(), Duration::from_secs(10))
+        Store::open(&self.stage.store_url(), StoreOptions::default())
             .await
             .expect("the store opens")
     }
