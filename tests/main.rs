@@ -1,6 +1,7 @@
 //! Integration tests: one binary, a module for each topic.
 
 mod bad_input;
+mod faults;
 mod interop;
 mod kills;
 mod leases;
