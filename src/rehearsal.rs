@@ -2,6 +2,7 @@
 //! with settings of its own, told apart by its event lines, killed when wanted.
 
 mod credentials;
+pub mod postgres;
 pub mod proxy;
 
 pub use credentials::give_credentials;

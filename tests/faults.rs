@@ -63,11 +63,16 @@ fn settings(ttl_ms: &str) -> [(&str, &str); 2] {
 async fn contended(standby: &Worker, so_far: usize, holder: &Worker) {
     let incarnation = format!("{}#", holder.name());
     standby
-        .wait_after(so_far, "whatsapp.lease.acquire.contended", PATIENCE, |line| {
-            line["currentOwnerId"]
-                .as_str()
-                .is_some_and(|owner| owner.starts_with(&incarnation))
-        })
+        .wait_after(
+            so_far,
+            "whatsapp.lease.acquire.contended",
+            PATIENCE,
+            |line| {
+                line["currentOwnerId"]
+                    .as_str()
+                    .is_some_and(|owner| owner.starts_with(&incarnation))
+            },
+        )
         .await
         .expect("it contends");
 }
@@ -85,7 +90,9 @@ async fn acquired(worker: &Worker, so_far: usize) -> i64 {
 /// Waits until `worker` has said, after its first `so_far` lines, that its session is up.
 async fn established(worker: &Worker, so_far: usize) {
     worker
-        .wait_after(so_far, "whatsapp.connection.established", PATIENCE, |_| true)
+        .wait_after(so_far, "whatsapp.connection.established", PATIENCE, |_| {
+            true
+        })
         .await
         .expect("it connects");
 }

@@ -6,6 +6,7 @@ mod interop;
 mod kills;
 mod leases;
 mod messages;
+mod postgres;
 mod production;
 mod store;
 mod theatre;

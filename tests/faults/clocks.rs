@@ -33,7 +33,9 @@ impl WallClock {
         .map(PathBuf::from)
         .find(|library| library.is_file());
         let Some(library) = library else {
-            println!("SKIPPED: libfaketime is missing (Debian's package libfaketime): no clock can jump");
+            println!(
+                "SKIPPED: libfaketime is missing (Debian's package libfaketime): no clock can jump"
+            );
             return None;
         };
         let dir = tempfile::tempdir().expect("temporary directory");
@@ -86,13 +88,18 @@ fn open_to_all(path: &Path, mode: u32) {
 
 #[tokio::test]
 async fn a_server_whose_clock_jumps_ahead_changes_the_holder_at_most_once() {
-    let Some(clock) = WallClock::new() else { return };
+    let Some(clock) = WallClock::new() else {
+        return;
+    };
     let pair = clock.pair().await;
     let load = Load::start(&pair.theatre, PACE);
     let witness = Witness::of(&pair.theatre).await;
     let before = witness.now_ms().await;
     clock.ahead(3600);
-    assert!(witness.now_ms().await - before > 3_500_000, "the clock jumped");
+    assert!(
+        witness.now_ms().await - before > 3_500_000,
+        "the clock jumped"
+    );
     tokio::time::sleep(3 * TTL).await; // justified: takeovers that must not happen tell nobody
     let ids = load.end().await;
     pair.theatre.assert_each_queued_once(&ids).await;
@@ -105,7 +112,9 @@ async fn a_server_whose_clock_jumps_ahead_changes_the_holder_at_most_once() {
 
 #[tokio::test]
 async fn a_server_whose_clock_jumps_back_lets_a_dead_holder_be_replaced() {
-    let Some(clock) = WallClock::new() else { return };
+    let Some(clock) = WallClock::new() else {
+        return;
+    };
     let mut pair = clock.pair().await;
     let witness = Witness::of(&pair.theatre).await;
     let mut ids: Vec<String> = (0..10)
@@ -114,7 +123,10 @@ async fn a_server_whose_clock_jumps_back_lets_a_dead_holder_be_replaced() {
     pair.theatre.jobs_of(&ids).await;
     let (before, so_far) = (witness.now_ms().await, pair.standby.so_far());
     clock.ahead(-3600);
-    assert!(before - witness.now_ms().await > 3_500_000, "the clock jumped");
+    assert!(
+        before - witness.now_ms().await > 3_500_000,
+        "the clock jumped"
+    );
     pair.active.kill().await.expect("ours");
     let died = Boot::now();
     ids.push(pair.theatre.text("while it is dead"));
@@ -132,7 +144,9 @@ async fn a_server_whose_clock_jumps_back_lets_a_dead_holder_be_replaced() {
 /// `CLOCK_BOOTTIME`, and the wall clock for people. Its libraries ask the C library.
 #[tokio::test]
 async fn a_worker_whose_wall_clock_jumps_does_not_notice() {
-    let Some(clock) = WallClock::new() else { return };
+    let Some(clock) = WallClock::new() else {
+        return;
+    };
     let mut theatre = Theatre::open_on(Engine::Postgres, &settings(&ttl_ms(TTL))).await;
     theatre.stage.settings.extend(clock.environment());
     let pair = Pair::in_theatre(theatre).await;

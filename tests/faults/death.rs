@@ -39,6 +39,9 @@ async fn a_killed_holder_is_replaced_in_time(engine: Engine) {
     println!("{engine:?}: taken over within {slowest:?} at a TTL of {TTL:?}");
     let ids = load.end().await;
     pair.theatre.assert_each_queued_once(&ids).await;
-    Witness::of(&pair.theatre).await.assert_no_stale_write().await;
+    Witness::of(&pair.theatre)
+        .await
+        .assert_no_stale_write()
+        .await;
     assert_nothing_late(&pair.theatre);
 }

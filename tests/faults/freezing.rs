@@ -44,7 +44,12 @@ async fn a_transaction_that_is_frozen_in_the_middle_is_ended_by_the_server() {
 
 async fn freeze_and_thaw(mut pair: Pair, moment: Moment, rounds: usize) {
     // What the server needs to end a transaction comes on top when it is frozen inside one.
-    let allowed = TTL + Duration::from_secs(if moment == Moment::InsideTransaction { 3 } else { 1 });
+    let allowed = TTL
+        + Duration::from_secs(if moment == Moment::InsideTransaction {
+            3
+        } else {
+            1
+        });
     let witness = Witness::of(&pair.theatre).await;
     let load = Load::start(&pair.theatre, Duration::from_millis(20));
     let mut slowest = Duration::ZERO;
@@ -67,7 +72,10 @@ async fn freeze_and_thaw(mut pair: Pair, moment: Moment, rounds: usize) {
         contended(&pair.active, then, &pair.standby).await;
         let after = witness.committed().await;
         for (old, rows) in before.iter().filter(|(old, _)| **old < epoch) {
-            assert_eq!(after[old], *rows, "epoch {old} wrote after epoch {epoch} began");
+            assert_eq!(
+                after[old], *rows,
+                "epoch {old} wrote after epoch {epoch} began"
+            );
         }
         assert_eq!(witness.epoch().await, epoch, "one takeover and no more");
         assert_nothing_late(&pair.theatre);

@@ -18,11 +18,7 @@ impl Load {
     /// Begins to write, one message each `pace`.
     pub fn start(theatre: &Theatre, pace: Duration) -> Self {
         let ids = Arc::new(Mutex::new(Vec::new()));
-        let (alice, shop, written) = (
-            theatre.alice.clone(),
-            theatre.shop.jid(),
-            ids.clone(),
-        );
+        let (alice, shop, written) = (theatre.alice.clone(), theatre.shop.jid(), ids.clone());
         let writer = tokio::spawn(async move {
             for n in 0.. {
                 let text = Content::Text(format!("message {n} of the load"));

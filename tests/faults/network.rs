@@ -57,6 +57,9 @@ async fn a_road_that_keeps_breaking_loses_and_doubles_nothing() {
     pair.theatre.road().set(Weather::Fair);
     let ids = load.end().await;
     pair.theatre.assert_each_queued_once(&ids).await;
-    Witness::of(&pair.theatre).await.assert_no_stale_write().await;
+    Witness::of(&pair.theatre)
+        .await
+        .assert_no_stale_write()
+        .await;
     assert_nothing_late(&pair.theatre);
 }

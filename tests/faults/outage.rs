@@ -36,7 +36,10 @@ async fn a_server_that_restarts_or_crashes_in_mid_stream_costs_nothing() {
     }
     let ids = load.end().await;
     pair.theatre.assert_each_queued_once(&ids).await;
-    Witness::of(&pair.theatre).await.assert_no_stale_write().await;
+    Witness::of(&pair.theatre)
+        .await
+        .assert_no_stale_write()
+        .await;
     assert_nothing_late(&pair.theatre);
     println!(
         "connections to WhatsApp over {} messages: {}",
@@ -115,7 +118,10 @@ async fn three_ttls_without_the_store_end_the_session_and_it_comes_back_by_itsel
             .await
             .expect("it steps down");
         let took = Boot::now().since(began);
-        assert!(took < SHORT, "{cut:?}: it trusted a lease that had run out: {took:?}");
+        assert!(
+            took < SHORT,
+            "{cut:?}: it trusted a lease that had run out: {took:?}"
+        );
         tokio::time::sleep(began.plus(3 * SHORT).remaining()).await; // justified: how long the store is away is the test
         assert_eq!(theatre.sim.clients(), 0, "{cut:?}: it is still logged in");
         theatre.road().set(Weather::Fair);
@@ -145,7 +151,10 @@ async fn a_holder_that_alone_is_cut_off_is_replaced_and_its_late_writes_are_refu
     let began = Boot::now();
     let epoch = acquired(&standby, now).await;
     let took = Boot::now().since(began);
-    assert!(took <= SHORT + Duration::from_secs(3), "taken over after {took:?}");
+    assert!(
+        took <= SHORT + Duration::from_secs(3),
+        "taken over after {took:?}"
+    );
     established(&standby, now).await;
     let before = witness.committed().await;
     tokio::time::sleep(began.plus(3 * SHORT).remaining()).await; // justified: how long it is cut off is the test
@@ -155,7 +164,10 @@ async fn a_holder_that_alone_is_cut_off_is_replaced_and_its_late_writes_are_refu
     theatre.assert_each_queued_once(&ids).await;
     let after = witness.committed().await;
     for (old, rows) in before.iter().filter(|(old, _)| **old < epoch) {
-        assert_eq!(after[old], *rows, "epoch {old} wrote after epoch {epoch} began");
+        assert_eq!(
+            after[old], *rows,
+            "epoch {old} wrote after epoch {epoch} began"
+        );
     }
     assert_eq!(witness.epoch().await, epoch);
     witness.assert_no_stale_write().await;
