@@ -17,12 +17,13 @@ use std::time::{Duration, Instant};
 
 use simulator::people::Content;
 use simulator::{Person, Simulator};
-use tokio_util::sync::CancellationToken;
+use whatsapp_worker::clock::Boot;
 use whatsapp_worker::config::{Config, Values};
 use whatsapp_worker::ids::AccountId;
 use whatsapp_worker::inbound::intake::{self, Intake};
 use whatsapp_worker::lease::bid::Bidder;
 use whatsapp_worker::rehearsal::{Stage, give_credentials};
+use whatsapp_worker::session::reins::reins;
 use whatsapp_worker::session::{Board, SessionContext, life};
 use whatsapp_worker::store::Store;
 
@@ -183,13 +184,14 @@ impl Bench {
             home: shared.home.clone(),
             phone: None,
             board: Board::default(),
+            probe: self.config.probe,
             reply_to_everything: false,
         };
-        let stop = CancellationToken::new();
-        let session = life::run(&context, &term, &stop, Duration::from_secs(10));
+        let (rider, reins) = reins(false);
+        let session = life::run(&context, &term, &reins);
         let working = async {
             let done = work.await;
-            stop.cancel();
+            rider.drain(Boot::now().plus(Duration::from_secs(10)));
             done
         };
         let (_, done) = tokio::join!(session, working);

@@ -90,13 +90,20 @@ impl App {
                     for account in accounts {
                         known.entry(account).or_insert_with_key(|account| {
                             let board = boards(account);
+                            let (postings, following) =
+                                crate::fleet::follow(self.shared.store.clone(), account.clone());
                             let supervisor = Supervisor::new(
                                 self.shared.clone(),
                                 account.clone(),
+                                postings,
                                 stop.child_token(),
                                 board,
                             );
-                            running.spawn(supervisor.run()).id()
+                            let run = async move {
+                                supervisor.run().await;
+                                drop(following);
+                            };
+                            running.spawn(run).id()
                         });
                     }
                     if std::mem::take(&mut first) && known.is_empty() {

@@ -79,8 +79,12 @@ pub struct Config {
     pub network: NetworkSettings,
     /// The client version to announce.
     pub client_version: Option<(u32, u32, u32)>,
+    /// How long the server may be silent before it is asked for a sign of life.
+    pub probe: Duration,
     /// Whether each message is answered, in simulator builds.
     pub reply_to_everything: bool,
+    /// Whether sessions do nothing, in simulator builds: for measuring leases alone.
+    pub stub_sessions: bool,
 }
 
 impl Config {
@@ -179,9 +183,21 @@ impl Config {
             policy,
             network: network(values, lease.margin())?,
             client_version: client_version(values)?,
+            probe: probe(values)?,
             reply_to_everything: cfg!(feature = "simulator")
                 && values.optional("SIMULATOR_REPLY") == Some("text"),
+            stub_sessions: cfg!(feature = "simulator")
+                && values.optional("SIMULATOR_SESSIONS") == Some("stub"),
         })
+    }
+}
+
+fn probe(values: &Values) -> Result<Duration, ConfigError> {
+    let probe = values.millis("WHATSAPP_PROBE_MS")?.unwrap_or_default();
+    if (Duration::from_millis(500)..=Duration::from_secs(30)).contains(&probe) {
+        Ok(probe)
+    } else {
+        Err(values.wrong("WHATSAPP_PROBE_MS", "write 500 to 30000 milliseconds"))
     }
 }
 

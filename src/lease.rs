@@ -22,6 +22,7 @@
 
 pub mod beacon;
 pub mod bid;
+pub mod core;
 pub mod keeper;
 pub mod timing;
 pub mod trust;

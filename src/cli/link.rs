@@ -67,9 +67,11 @@ impl Link {
             .await?;
         let shutdown = Shutdown::listen()?;
         let stop = shutdown.token().child_token();
+        let (postings, _following) = crate::fleet::follow(store.clone(), self.account.clone());
         let supervisor = Supervisor::new(
             app.shared().clone(),
             self.account.clone(),
+            postings,
             stop.clone(),
             Board::default(),
         );

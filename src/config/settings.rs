@@ -138,6 +138,17 @@ pub const SETTINGS: &[Setting] = &[
         "20000",
         "Time for TCP, proxy, TLS and WebSocket together",
     ),
+    plain(
+        "WHATSAPP_PROBE_MS",
+        "20000",
+        "Silence of the server before it is asked for a sign of life, 500 to 30000; half of it is the time to answer",
+    ),
+    #[cfg(feature = "simulator")]
+    plain(
+        "SIMULATOR_SESSIONS",
+        "real",
+        "Simulator builds only: stub holds leases without connecting, for benchmarks: real, stub",
+    ),
     #[cfg(feature = "simulator")]
     plain(
         "SIMULATOR_REPLY",

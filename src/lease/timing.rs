@@ -5,7 +5,7 @@ use std::time::Duration;
 use crate::clock::Boot;
 
 /// Checked lease times.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct LeaseTiming {
     ttl: Duration,
     heartbeat: Duration,

@@ -21,6 +21,8 @@ use whatsapp_rust::{Client, TokioRuntime};
 use super::SessionContext;
 use super::hook::{Hook, InFlight};
 use super::observer::{Observer, Signal};
+use super::pulse::Ear;
+use super::reins::Grace;
 use super::transport::WsTransportFactory;
 use crate::ids::Phone;
 
@@ -55,6 +57,8 @@ pub enum End {
     },
     /// The server refuses the client version.
     Outdated,
+    /// The server did not answer any more.
+    Deaf,
     /// Received messages could not be committed.
     Uncommitted,
     /// All QR codes of this round ran out.
@@ -76,6 +80,20 @@ pub struct Connection {
     auth: Arc<AuthStore>,
     fetches_version: bool,
     _forwarding: whatsapp_rust::client::RawNodeLease,
+    _end: EndOnDrop,
+}
+
+/// The library's client lives on in tasks of its own: a connection that is dropped, by a panic for
+/// instance, must not leave it and its socket behind.
+struct EndOnDrop {
+    client: Arc<Client>,
+    _gone: tokio_util::sync::DropGuard,
+}
+
+impl Drop for EndOnDrop {
+    fn drop(&mut self) {
+        self.client.signal_shutdown_sync();
+    }
 }
 
 impl Connection {
@@ -130,6 +148,10 @@ impl Connection {
         let forwarding = client.acquire_raw_node_forwarding();
         let connection = Self {
             handle: bot.spawn(),
+            _end: EndOnDrop {
+                client: client.clone(),
+                _gone: taps.gone.clone().drop_guard(),
+            },
             client,
             taps,
             verdict,
@@ -144,6 +166,11 @@ impl Connection {
     /// The library's client, for what the rest of `session` asks of it.
     pub(super) fn client(&self) -> &Arc<Client> {
         &self.client
+    }
+
+    /// When something was last heard.
+    pub(super) fn ear(&self) -> &Ear {
+        &self.taps.ear
     }
 
     /// Resolves when the connection has ended. Cancel safe.
@@ -179,9 +206,9 @@ impl Connection {
     }
 
     /// Stops in the order that loses nothing: no more frames are read, what was read is committed,
-    /// then the socket closes and the rest is flushed. `grace` bounds the waiting; what is not
-    /// committed by then was not acknowledged either.
-    pub async fn drain(self, grace: Duration) {
+    /// then the socket closes and the rest is flushed. `grace` bounds each step; what is not committed
+    /// by then was not acknowledged either, and comes again.
+    pub async fn drain(self, grace: Grace) {
         self.taps.paused.cancel();
         let settled = async {
             self.in_flight.settled().await;
@@ -189,12 +216,32 @@ impl Connection {
             // The sender lives in the auth store, which this connection keeps.
             let _ = rows.wait_for(|rows| *rows == 0).await;
         };
-        if tokio::time::timeout(grace, settled).await.is_err() {
+        let settled = tokio::time::timeout(grace.commits().remaining(), settled).await;
+        if settled.is_err() {
             tracing::warn!(
                 "messages were in flight at the end of the grace period: they will be delivered again"
             );
         }
-        self.handle.shutdown().await;
+        let closed = tokio::time::timeout(grace.end().remaining(), self.handle.shutdown()).await;
+        if closed.is_err() {
+            self.client.signal_shutdown_sync();
+            let _ = tokio::time::timeout(CUT, self.taps.close()).await;
+        }
+    }
+
+    /// [`Connection::drain`], unless `cut` comes first: then it ends at once, and that is returned.
+    pub async fn drain_unless<T>(self, grace: Grace, cut: impl Future<Output = T>) -> Option<T> {
+        let (client, taps) = (self.client.clone(), self.taps.clone());
+        // The drain that loses has no right to go on.
+        tokio::select! {
+            biased;
+            why = cut => {
+                client.signal_shutdown_sync();
+                let _ = tokio::time::timeout(CUT, taps.close()).await;
+                Some(why)
+            }
+            () = self.drain(grace) => None,
+        }
     }
 
     /// Ends the connection without waiting for anything: the lease is lost.
@@ -214,9 +261,12 @@ impl Connection {
 struct Taps {
     /// No more frames are handed up.
     paused: CancellationToken,
+    /// Nobody holds the connection any more.
+    gone: CancellationToken,
     /// The hook failed for good.
     broken: CancellationToken,
     last_words: Arc<Mutex<Option<String>>>,
+    ear: Ear,
     transport: Arc<Mutex<Option<Arc<dyn Transport>>>>,
     pump: Arc<Mutex<Option<AbortOnDropHandle<()>>>>,
 }
@@ -257,7 +307,8 @@ impl TransportFactory for TappedFactory {
             }
         };
         let (up, handed_up) = async_channel::bounded(1);
-        let pump = tokio::spawn(pump(frames, up, self.taps.clone()));
+        self.taps.ear.hear();
+        let pump = tokio::spawn(pump(frames, up, self.taps.clone(), transport.clone()));
         *self.taps.pump.lock().expect("no panic while it is held") =
             Some(AbortOnDropHandle::new(pump));
         *self
@@ -269,12 +320,26 @@ impl TransportFactory for TappedFactory {
     }
 }
 
-/// Hands frames up until reading is paused. Paused, it keeps the channel open: the library must not
-/// take the pause for an end.
+/// Hands frames up until reading is paused, and ends the socket of a connection that nobody holds.
 async fn pump(
     frames: async_channel::Receiver<TransportEvent>,
     up: async_channel::Sender<TransportEvent>,
     taps: Taps,
+    transport: Arc<dyn Transport>,
+) {
+    // What is not handed up any more is not acknowledged, and comes again.
+    tokio::select! {
+        biased;
+        () = taps.gone.cancelled() => transport.disconnect().await,
+        () = hand_up(frames, up, &taps) => {}
+    }
+}
+
+/// Paused, it keeps the channel open: the library must not take the pause for an end.
+async fn hand_up(
+    frames: async_channel::Receiver<TransportEvent>,
+    up: async_channel::Sender<TransportEvent>,
+    taps: &Taps,
 ) {
     loop {
         // Losing the race leaves the event in the channel: it is not handed up, as it should be.
@@ -289,9 +354,11 @@ async fn pump(
         {
             taps.say(reason.to_string());
         }
+        taps.ear.fill();
         if up.send(event).await.is_err() {
             return;
         }
+        taps.ear.hear();
     }
     up.closed().await;
 }
@@ -309,6 +376,11 @@ impl ClientVersion {
     /// The version to announce.
     pub fn get(&self) -> Option<(u32, u32, u32)> {
         *self.0.borrow()
+    }
+
+    /// Whether [`ClientVersion::refresh`] would change anything.
+    pub fn may_refresh(&self) -> bool {
+        self.get().is_some()
     }
 
     /// Forgets the configured version, so that the current one is fetched. `false`: that was so
