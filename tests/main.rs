@@ -2,6 +2,7 @@
 
 mod bad_input;
 mod deaf;
+mod faults;
 mod interop;
 mod kills;
 mod leases;
