@@ -1,5 +1,6 @@
 //! What the workers of a fleet tell each of their supervisors.
 
+pub mod picture;
 pub mod share;
 
 use std::time::Duration;
