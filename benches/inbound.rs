@@ -25,7 +25,7 @@ use whatsapp_worker::lease::bid::Bidder;
 use whatsapp_worker::rehearsal::{Stage, give_credentials};
 use whatsapp_worker::session::reins::reins;
 use whatsapp_worker::session::{Board, SessionContext, life};
-use whatsapp_worker::store::Store;
+use whatsapp_worker::store::{Store, StoreOptions};
 
 const ONE_BY_ONE: usize = 200;
 const BACKLOG: usize = 3000;
@@ -129,7 +129,7 @@ impl Bench {
             Stage::set(Path::new("unused"), dir.path(), &sim.url(), sim.ca_pem()).expect("writes");
         let values = Values::from_environment(stage.environment("bench")).expect("settings");
         let config = Config::parse(&values).expect("settings");
-        let store = Store::open(&config.store_url, Duration::from_secs(5))
+        let store = Store::open(&config.store_url, StoreOptions::default())
             .await
             .expect("opens");
         let shop = sim.add_person("Shop");
@@ -265,7 +265,7 @@ async fn raw_commits() -> Rates {
     let dir = tempfile::tempdir().expect("temporary directory");
     let url = format!("sqlite:{}", dir.path().join("store.db").display());
     drop(
-        Store::open(&url, Duration::from_secs(5))
+        Store::open(&url, StoreOptions::default())
             .await
             .expect("opens"),
     );
@@ -328,7 +328,7 @@ async fn resident(accounts: u64) -> u64 {
     let dir = tempfile::tempdir().expect("temporary directory");
     let binary = Path::new(env!("CARGO_BIN_EXE_whatsapp-worker"));
     let mut stage = Stage::set(binary, dir.path(), &sim.url(), sim.ca_pem()).expect("writes");
-    let store = Store::open(&stage.store_url(), Duration::from_secs(5))
+    let store = Store::open(&stage.store_url(), StoreOptions::default())
         .await
         .expect("opens");
     let mut names = Vec::new();

@@ -153,7 +153,7 @@ impl App {
 /// # Errors
 /// The store's.
 pub async fn existing_store(config: &Config) -> Result<Store, StoreError> {
-    Store::open_existing(&config.store_url, config.lease.heartbeat() / 2).await
+    Store::open_existing(&config.store_url, config.store).await
 }
 
 /// Opens the shared store alone, for commands that need nothing else.
@@ -161,7 +161,7 @@ pub async fn existing_store(config: &Config) -> Result<Store, StoreError> {
 /// # Errors
 /// The store's.
 pub async fn open_store(config: &Config) -> Result<Store, StoreError> {
-    Store::open(&config.store_url, config.lease.heartbeat() / 2).await
+    Store::open(&config.store_url, config.store).await
 }
 
 /// Reads the key that seals auth state, making one beside the state when none is configured and none

@@ -12,6 +12,7 @@ use crate::ids::{AccountId, Phone};
 use crate::inbound::policy::Policy;
 use crate::lease::timing::LeaseTiming;
 use crate::session::endpoint::{NetworkSettings, WsUrl};
+use crate::store::{Place, StoreOptions};
 
 pub use source::{Origin, Values};
 
@@ -63,6 +64,8 @@ pub struct Config {
     pub accounts: Accounts,
     /// The shared store.
     pub store_url: String,
+    /// How the store is used.
+    pub store: StoreOptions,
     /// This worker's name.
     pub worker_id: String,
     /// Link by code for this number.
@@ -128,8 +131,16 @@ impl Config {
             values.millis("WHATSAPP_LEASE_MARGIN_MS")?,
         )
         .map_err(|error| ConfigError::Together(error.to_string()))?;
-        crate::store::sqlite_path(values.get("STORE_URL"))
+        Place::parse(values.get("STORE_URL"))
             .map_err(|error| ConfigError::Together(error.to_string()))?;
+        let store = StoreOptions {
+            busy: lease.heartbeat() / 2,
+            allow_async_commit: match values.get("STORE_ALLOW_ASYNC_COMMIT") {
+                "1" | "on" => true,
+                "0" | "off" => false,
+                _ => return Err(values.wrong("STORE_ALLOW_ASYNC_COMMIT", "use 0 or 1")),
+            },
+        };
         if let Some(key) = values.optional("WHATSAPP_AUTH_KEY")
             && auth_store::MasterKey::parse(key).is_none()
         {
@@ -172,6 +183,7 @@ impl Config {
         Ok(Self {
             accounts,
             store_url: values.get("STORE_URL").to_owned(),
+            store,
             worker_id,
             phone,
             lease,

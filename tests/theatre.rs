@@ -11,7 +11,8 @@ use whatsapp_worker::ids::AccountId;
 use whatsapp_worker::rehearsal::postgres::{Postgres, PostgresOptions};
 use whatsapp_worker::rehearsal::proxy::Proxy;
 use whatsapp_worker::rehearsal::{Stage, Worker};
-use whatsapp_worker::store::{Job, JobFilter, JobStatus, Store};
+pub use whatsapp_worker::store::Engine;
+use whatsapp_worker::store::{Job, JobFilter, JobStatus, Store, StoreOptions};
 
 /// Longer than anything that is waited for takes on a slow machine.
 pub const PATIENCE: Duration = Duration::from_secs(90);
@@ -34,14 +35,6 @@ pub fn seed() -> u64 {
         .unwrap_or_else(rand::random);
     println!("seed {seed}: repeat with WORKER_TEST_SEED={seed}");
     seed
-}
-
-/// What the shared store is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Engine {
-    Sqlite,
-    /// A server of the theatre's own; workers reach it through a proxy.
-    Postgres,
 }
 
 /// Makes a test on each engine out of `async fn name(engine: Engine)`.
@@ -76,7 +69,7 @@ pub struct Theatre {
     pub alice: Person,
     pub stage: Stage,
     pub account: AccountId,
-    /// With [`Engine::Postgres`].
+    /// With [`Engine::Postgres`]: a server of its own.
     pub remote: Option<Remote>,
     /// The store without a proxy in between.
     store_url: String,
@@ -160,7 +153,7 @@ impl Theatre {
     }
 
     pub async fn store(&self) -> Store {
-        Store::open(&self.store_url, Duration::from_secs(10))
+        Store::open(&self.store_url, StoreOptions::default())
             .await
             .expect("the store opens")
     }

@@ -22,7 +22,7 @@ pub(super) async fn run() -> Result<(), CliError> {
     let shutdown = Shutdown::listen()?;
     info!(
         worker = %app.shared().owner,
-        store = %app.shared().store.path().display(),
+        store = %app.shared().store.place(),
         "[whatsapp] Worker started"
     );
     let watched = std::io::stdout().is_terminal();

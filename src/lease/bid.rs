@@ -24,7 +24,7 @@ const REMIND: Duration = Duration::from_mins(1);
 #[derive(Debug)]
 pub struct Bidder {
     store: Store,
-    beacons: Beacons,
+    beacons: Option<Beacons>,
     account: AccountId,
     owner: OwnerId,
     timing: LeaseTiming,
@@ -44,7 +44,7 @@ impl Bidder {
     /// A bidder for `account`.
     pub fn new(store: Store, account: AccountId, owner: OwnerId, timing: LeaseTiming) -> Self {
         Self {
-            beacons: Beacons::beside(store.path()),
+            beacons: store.file().map(Beacons::beside),
             store,
             account,
             owner,
@@ -89,7 +89,11 @@ impl Bidder {
             let proof = unchanged.then_some((row.epoch, row.beat));
             return self.bid(proof, None).await;
         }
-        if let Some(beacon) = self.beacons.proof_of_death(&self.account, &row.owner) {
+        if let Some(beacon) = self
+            .beacons
+            .as_ref()
+            .and_then(|beacons| beacons.proof_of_death(&self.account, &row.owner))
+        {
             info!(account = %self.account, holder = %row.owner, "the holder's process on this machine is dead: taking over");
             return self.bid(None, Some((row.epoch, beacon))).await;
         }
@@ -135,7 +139,10 @@ impl Bidder {
             // The dead holder's beacon becomes ours without being let go in between.
             let beacon = match dead {
                 Some((_, beacon)) => beacon.take_over(&self.owner),
-                None => self.beacons.light(&self.account, &self.owner),
+                None => self
+                    .beacons
+                    .as_ref()
+                    .and_then(|beacons| beacons.light(&self.account, &self.owner)),
             };
             Term::begin(
                 self.store.clone(),

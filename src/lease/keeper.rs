@@ -111,12 +111,13 @@ impl Term {
     /// concluded from that (`None`).
     pub async fn confirm(&self) -> Result<(), Option<Loss>> {
         let asked = Boot::now();
-        match self.store.renew_lease(&self.fence, self.timing.ttl()).await {
-            Ok(Some(_)) => {
+        let fences = std::slice::from_ref(&self.fence);
+        match self.store.renew_leases(fences, self.timing.ttl()).await {
+            Ok(kept) if kept.contains(self.fence.account()) => {
                 self.trust.extend(self.timing.trusted_until(asked));
                 Ok(())
             }
-            Ok(None) => {
+            Ok(_) => {
                 self.trust.revoke();
                 Err(Some(Loss::Refused))
             }
@@ -202,13 +203,14 @@ impl Keeper {
     async fn beat(&self) -> Beat {
         let asked = Boot::now();
         let left = self.trust.deadline().remaining();
-        let renewal = self.store.renew_lease(&self.fence, self.timing.ttl());
+        let fences = std::slice::from_ref(&self.fence);
+        let renewal = self.store.renew_leases(fences, self.timing.ttl());
         match tokio::time::timeout(left, renewal).await {
-            Ok(Ok(Some(_))) => {
+            Ok(Ok(kept)) if kept.contains(self.fence.account()) => {
                 self.trust.extend(self.timing.trusted_until(asked));
                 Beat::Renewed
             }
-            Ok(Ok(None)) => Beat::Lost(Loss::Refused),
+            Ok(Ok(_)) => Beat::Lost(Loss::Refused),
             Ok(Err(error)) => {
                 event::emit(Event::HeartbeatError {
                     account: self.fence.account(),
