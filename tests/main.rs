@@ -1,11 +1,14 @@
 //! Integration tests: one binary, a module for each topic.
 
 mod bad_input;
+mod deaf;
+mod faults;
 mod interop;
 mod kills;
 mod leases;
 mod messages;
 mod postgres;
 mod production;
+mod stopping;
 mod store;
 mod theatre;

@@ -18,7 +18,7 @@ use super::{PostgresOptions, Site};
 /// Started as `sh -c SCRIPT sh DIRECTORY COMMAND...` with the users' lock as its standard input.
 const KEEPER: &str = r#"dir=$1; shift; "$@" </dev/null & pid=$!; echo "$pid"
 while flock -x 0; do flock -u 0; sleep 3; flock -n -x 0 && break; done
-kill -QUIT "$pid"; wait "$pid"; rm -rf "$dir"/*"#;
+kill -QUIT "$pid"; wait "$pid"; cd /; rm -rf "$dir""#;
 
 /// A share in the server. The server runs as long as anybody has one.
 #[derive(Debug)]
