@@ -40,6 +40,7 @@ pub(super) struct Row {
     pub(super) owner: Option<Owner>,
     pub(super) beat: i64,
     pub(super) expires: i64,
+    /// A worker, not one of its processes.
     pub(super) successor: Option<Owner>,
     pub(super) way: Way,
 }
@@ -118,8 +119,15 @@ impl Row {
         self.expires = 0;
     }
 
-    /// The row as `me` sees it. `dead`: whether `me` has proof that the owner's process is.
-    pub(super) fn seen(&self, account: AccountId, me: Owner, dead: bool, now: i64) -> Seen {
+    /// The row as `me`, a process of `worker`, sees it. `dead`: it has proof that the owner is.
+    pub(super) fn seen(
+        &self,
+        account: AccountId,
+        me: Owner,
+        worker: Owner,
+        dead: bool,
+        now: i64,
+    ) -> Seen {
         Seen {
             account,
             epoch: Epoch(self.epoch),
@@ -134,7 +142,7 @@ impl Row {
             dead,
             successor: match self.successor {
                 None => Successor::None,
-                Some(worker) if worker == me => Successor::Me,
+                Some(chosen) if chosen == worker => Successor::Me,
                 Some(_) => Successor::Other,
             },
         }

@@ -153,7 +153,7 @@ impl Process {
         match answer {
             Answer::Rows { row, dead, at } => Some(Event::Seen {
                 rows: row
-                    .map(|row| row.seen(account(), me, dead, at))
+                    .map(|row| row.seen(account(), me, me, dead, at))
                     .into_iter()
                     .collect(),
             }),
