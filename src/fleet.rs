@@ -75,8 +75,13 @@ impl Roster {
         self.register().await?;
         let accounts = self.store.accounts().await?;
         let rows = self.store.leases().await?;
-        let workers: Vec<share::Worker> =
-            self.store.workers().await?.into_iter().map(worker).collect();
+        let workers: Vec<share::Worker> = self
+            .store
+            .workers()
+            .await?
+            .into_iter()
+            .map(worker)
+            .collect();
         let rows: HashMap<&AccountId, &LeaseRow> =
             rows.iter().map(|row| (&row.account, row)).collect();
         let seats: Vec<Seat> = accounts

@@ -24,8 +24,8 @@ use tracing::warn;
 
 use self::desk::{Desk, Parting, Work};
 pub use self::term::Term;
-pub use super::core::Loss;
 use super::beacon::Beacon;
+pub use super::core::Loss;
 use super::core::{Event, Holder, Pace, Seen, Successor};
 use super::timing::LeaseTiming;
 use crate::clock::Boot;
@@ -95,11 +95,8 @@ impl Leases {
             bids: 0,
         };
         let task = tokio::spawn(keeper.run());
-        *leases
-            .0
-            .task
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner) = Some(AbortOnDropHandle::new(task));
+        *leases.0.task.lock().unwrap_or_else(PoisonError::into_inner) =
+            Some(AbortOnDropHandle::new(task));
         leases
     }
 

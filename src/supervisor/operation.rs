@@ -112,7 +112,9 @@ impl Plan {
             self.term.trust().clone(),
             self.shared.config.policy.clone(),
         );
-        let context = self.shared.session(&self.account, &self.term, intake, self.board.clone());
+        let context = self
+            .shared
+            .session(&self.account, &self.term, intake, self.board.clone());
         let outcome = life::run(&context, &self.term, reins).await;
         let ending = self.ending(&context, outcome).await;
         drop(context);

@@ -147,12 +147,7 @@ impl Desk {
         self.hear(Event::Withdraw { account }, now);
     }
 
-    pub(super) fn handicap(
-        &mut self,
-        account: &AccountId,
-        handicap: Option<Duration>,
-        now: Boot,
-    ) {
+    pub(super) fn handicap(&mut self, account: &AccountId, handicap: Option<Duration>, now: Boot) {
         let before = self.handicap_of(account);
         self.handicaps.insert(account.clone(), handicap);
         if before == handicap || !self.bids.contains_key(account) {
@@ -339,7 +334,8 @@ impl Desk {
             Some((why, waits)) => (why, Some(waits)),
             None => ("not wanted any more".to_owned(), None),
         };
-        self.work.push_back(Work::Release(Parting { fence, why, waits }));
+        self.work
+            .push_back(Work::Release(Parting { fence, why, waits }));
     }
 
     fn tell_contended(&mut self, row: &LeaseRow, now: Boot) {

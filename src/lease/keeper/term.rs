@@ -72,9 +72,7 @@ impl Term {
     pub async fn lost(&self) -> Loss {
         let mut loss = self.loss.clone();
         let lost = loss.wait_for(Option::is_some).await;
-        lost.ok()
-            .and_then(|loss| *loss)
-            .unwrap_or(Loss::Unanswered)
+        lost.ok().and_then(|loss| *loss).unwrap_or(Loss::Unanswered)
     }
 
     /// Resolves with a reason when another worker should have the account: drain and release it.
@@ -118,9 +116,10 @@ impl Drop for Term {
         self.trust.revoke();
         if !self.given_up {
             // Nobody waits for the answer.
-            drop(self.leases.step(|desk, now| {
-                desk.release(&self.fence, "dropped".to_owned(), now)
-            }));
+            drop(
+                self.leases
+                    .step(|desk, now| desk.release(&self.fence, "dropped".to_owned(), now)),
+            );
         }
     }
 }
