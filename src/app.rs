@@ -8,6 +8,7 @@ use std::time::Duration;
 use auth_store::MasterKey;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
+use tokio_util::task::AbortOnDropHandle;
 use tracing::{info, warn};
 
 use crate::config::{Accounts, AuthConfig, Config};
@@ -18,7 +19,7 @@ use crate::lease::keeper::Leases;
 use crate::session::connection::ClientVersion;
 use crate::session::endpoint::Network;
 use crate::session::http::WebClient;
-use crate::session::{AuthHome, Board};
+use crate::session::{AuthHome, Board, prewarm};
 use crate::store::{Store, StoreError};
 use crate::supervisor::{Shared, Supervisor};
 
@@ -89,6 +90,11 @@ impl App {
     /// gives each account the board that its session shows itself on.
     pub async fn run(self, stop: CancellationToken, boards: impl Fn(&AccountId) -> Board) {
         let shared = &self.shared;
+        let _preparing = AbortOnDropHandle::new(tokio::spawn(prewarm::keep_fresh(
+            shared.network.clone(),
+            shared.http.clone(),
+            shared.version.clone(),
+        )));
         let mut roster = self.roster();
         let mut changes = shared.store.changes();
         let period = shared.config.lease.heartbeat().min(ROUND);

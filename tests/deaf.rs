@@ -68,7 +68,8 @@ async fn a_session_that_answers_is_never_called_deaf() {
 
 #[tokio::test]
 async fn a_worker_that_is_deaf_three_times_gives_the_account_to_a_standby() {
-    let theatre = Theatre::with_settings(&[PROBE]).await;
+    let settings = [PROBE, ("WHATSAPP_LEASE_TTL_MS", "5000")];
+    let theatre = Theatre::with_settings(&settings).await;
     theatre.check_receipts().await;
     let first = named_worker(&theatre, "one").await;
     let second = stage_of(&theatre, "two").start("two").expect("starts");

@@ -11,4 +11,5 @@ mod postgres;
 mod production;
 mod stopping;
 mod store;
+mod switches;
 mod theatre;

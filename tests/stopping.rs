@@ -5,7 +5,6 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 
 use rustix::process::Signal;
-use serde_json::Value;
 use sqlx::{Connection, SqliteConnection};
 use whatsapp_worker::clock::Boot;
 use whatsapp_worker::rehearsal::Worker;
@@ -29,20 +28,6 @@ fn messages(worker: &Worker, event: &str) -> BTreeSet<String> {
         .filter_map(|line| line["messageId"].as_str())
         .map(str::to_owned)
         .collect()
-}
-
-async fn says(worker: &Worker, text: &str) {
-    let mut lines = worker.lines();
-    let said = |lines: &Vec<Value>| {
-        lines
-            .iter()
-            .filter_map(|line| line["message"].as_str())
-            .any(|message| message.contains(text))
-    };
-    tokio::time::timeout(PATIENCE, lines.wait_for(said))
-        .await
-        .expect("said in time")
-        .expect("it lives");
 }
 
 /// Keeps every other process from writing the store, until it is dropped.
@@ -133,7 +118,7 @@ async fn a_second_signal_ends_the_process_at_once() {
     let lock = locked_store(&theatre).await;
     theatre.text("cannot be stored, so the stop takes long");
     worker.signal(Signal::TERM).expect("ours");
-    says(&worker, "Shutting down").await;
+    theatre.says(&worker, "Shutting down").await;
     let began = Boot::now();
     worker.signal(Signal::INT).expect("ours");
     let code = tokio::time::timeout(PATIENCE, worker.ended()).await;

@@ -203,6 +203,21 @@ impl Theatre {
             .expect("the worker lives");
     }
 
+    /// Waits for a line whose human text contains `text`.
+    pub async fn says(&self, worker: &Worker, text: &str) {
+        let mut lines = worker.lines();
+        let said = |lines: &Vec<serde_json::Value>| {
+            lines
+                .iter()
+                .filter_map(|line| line["message"].as_str())
+                .any(|message| message.contains(text))
+        };
+        tokio::time::timeout(PATIENCE, lines.wait_for(said))
+            .await
+            .expect("said in time")
+            .expect("the worker lives");
+    }
+
     pub fn text(&self, text: &str) -> String {
         self.alice
             .send(&self.shop.jid(), &Content::Text(text.to_owned()))

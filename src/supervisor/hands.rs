@@ -7,7 +7,7 @@ use std::time::Duration;
 use futures_util::future::BoxFuture;
 use tokio::sync::watch;
 use tokio::time::Sleep;
-use tracing::warn;
+use tracing::{info, warn};
 
 use super::operation::{Operation, Plan};
 use super::state::{Command, Input, Wish};
@@ -119,7 +119,15 @@ impl Hands {
                 };
                 self.operation = Some(Operation::start(plan, paused));
             }
-            Command::Pause(paused) => self.operation().pause(paused),
+            Command::Pause(paused) => {
+                self.operation().pause(paused);
+                let now = if paused {
+                    "[whatsapp] Paused: nothing is sent, messages are still taken in"
+                } else {
+                    "[whatsapp] Resumed: sending again"
+                };
+                info!(account = %self.account, "{now}");
+            }
             Command::Nudge => self.operation().nudge(),
             Command::Drain => {
                 let until = Boot::now().plus(self.share(SESSION_SHARE));
