@@ -16,6 +16,9 @@ use crate::store::{Place, StoreOptions};
 
 pub use source::{Origin, Values};
 
+/// More than one process can serve.
+const MOST_ACCOUNTS: u32 = 100_000;
+
 /// A setting that cannot be used.
 #[derive(Debug, thiserror::Error)]
 pub enum ConfigError {
@@ -68,6 +71,8 @@ pub struct Config {
     pub store: StoreOptions,
     /// This worker's name.
     pub worker_id: String,
+    /// How many accounts it may hold, at least 1; also its weight in a fleet.
+    pub capacity: u32,
     /// Link by code for this number.
     pub phone: Option<Phone>,
     /// The lease's times.
@@ -162,6 +167,25 @@ impl Config {
             .map_or_else(host_name, str::to_owned);
         crate::ids::OwnerId::incarnate(&worker_id)
             .map_err(|error| values.wrong("WORKER_ID", error.to_string()))?;
+        let capacity = values
+            .get("WORKER_CAPACITY")
+            .parse()
+            .ok()
+            .filter(|capacity: &u32| (1..=MOST_ACCOUNTS).contains(capacity))
+            .ok_or_else(|| {
+                values.wrong(
+                    "WORKER_CAPACITY",
+                    format!("write a whole number from 1 to {MOST_ACCOUNTS}"),
+                )
+            })?;
+        if let Accounts::Listed(accounts) = &accounts
+            && accounts.len() > capacity as usize
+        {
+            return Err(ConfigError::Together(format!(
+                "WHATSAPP_ACCOUNT_ID lists {} accounts and WORKER_CAPACITY is {capacity}: raise the capacity or shorten the list",
+                accounts.len()
+            )));
+        }
         let phone = values
             .optional("WHATSAPP_PHONE")
             .map(|text| {
@@ -185,6 +209,7 @@ impl Config {
             store_url: values.get("STORE_URL").to_owned(),
             store,
             worker_id,
+            capacity,
             phone,
             lease,
             shutdown_grace: values.millis("SHUTDOWN_GRACE_MS")?.unwrap_or_default(),

@@ -1,6 +1,7 @@
 //! Integration tests: one binary, a module for each topic.
 
 mod bad_input;
+mod deaf;
 mod faults;
 mod interop;
 mod kills;
@@ -10,5 +11,6 @@ mod messages;
 mod postgres;
 mod production;
 mod rollover;
+mod stopping;
 mod store;
 mod theatre;

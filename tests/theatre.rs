@@ -69,7 +69,7 @@ pub struct Theatre {
     pub alice: Person,
     pub stage: Stage,
     pub account: AccountId,
-    /// With [`Engine::Postgres`]: a server of its own.
+    /// With [`Engine::Postgres`].
     pub remote: Option<Remote>,
     /// The store without a proxy in between.
     store_url: String,

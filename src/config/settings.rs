@@ -84,6 +84,11 @@ pub const SETTINGS: &[Setting] = &[
         "Name of this worker in leases and logs; the host name unless set",
     ),
     plain(
+        "WORKER_CAPACITY",
+        "1000",
+        "Accounts that this worker holds at most; its weight beside others with WHATSAPP_ACCOUNT_ID=*",
+    ),
+    plain(
         "AGENT_ROLE",
         "all",
         "whatsapp (lease, session) or all; the role agent comes with the agent queue",
