@@ -5,7 +5,6 @@
 mod clocks;
 mod death;
 mod freezing;
-mod load;
 mod network;
 mod outage;
 mod witness;

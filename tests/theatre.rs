@@ -11,7 +11,8 @@ use whatsapp_worker::ids::AccountId;
 use whatsapp_worker::rehearsal::postgres::{Postgres, PostgresOptions};
 use whatsapp_worker::rehearsal::proxy::Proxy;
 use whatsapp_worker::rehearsal::{Stage, Worker};
-use whatsapp_worker::store::{Job, JobFilter, JobStatus, Store, StoreOptions};
+pub use whatsapp_worker::store::Engine;
+use whatsapp_worker::store::{Job, JobFilter, JobStatus, LinkCode, Store, StoreOptions};
 
 /// Longer than anything that is waited for takes on a slow machine.
 pub const PATIENCE: Duration = Duration::from_secs(90);
@@ -34,14 +35,6 @@ pub fn seed() -> u64 {
         .unwrap_or_else(rand::random);
     println!("seed {seed}: repeat with WORKER_TEST_SEED={seed}");
     seed
-}
-
-/// What the shared store is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Engine {
-    Sqlite,
-    /// A server of the theatre's own; workers reach it through a proxy.
-    Postgres,
 }
 
 /// Makes a test on each engine out of `async fn name(engine: Engine)`.
@@ -172,19 +165,30 @@ impl Theatre {
             .wait_for("whatsapp.qr.available", PATIENCE, |_| true)
             .await
             .expect("a QR code");
-        let code = self
-            .store()
-            .await
-            .link_code(&self.account)
-            .await
-            .expect("the store answers")
-            .expect("the code is published");
+        let code = self.published_code().await;
         self.shop
             .scan_qr(&code.code)
             .await
             .expect("the phone links the worker");
         self.connected(&worker, 1).await;
         worker
+    }
+
+    /// The code of the holder, which it shows on its own screen a moment before it publishes it.
+    async fn published_code(&self) -> LinkCode {
+        let store = self.store().await;
+        let looking = async {
+            loop {
+                let code = store.link_code(&self.account).await;
+                if let Some(code) = code.expect("the store answers") {
+                    return code;
+                }
+                tokio::time::sleep(Duration::from_millis(10)).await; // justified: another process writes the store
+            }
+        };
+        let code = tokio::time::timeout(PATIENCE, looking).await;
+        store.close().await;
+        code.expect("the code is published in time")
     }
 
     /// Waits for the worker's `times`th connection.

@@ -6,9 +6,9 @@ use std::time::Duration;
 use whatsapp_worker::clock::Boot;
 use whatsapp_worker::rehearsal::postgres::PostgresOptions;
 
-use super::load::Load;
 use super::witness::Witness;
 use super::{Pair, acquired, assert_nothing_late, established, settings, ttl_ms};
+use crate::load::Load;
 use crate::theatre::{Engine, Theatre};
 
 const TTL: Duration = Duration::from_secs(3);

@@ -4,9 +4,9 @@ use std::time::Duration;
 
 use whatsapp_worker::clock::Boot;
 
-use super::load::Load;
 use super::witness::Witness;
 use super::{Pair, acquired, assert_nothing_late, contended, established};
+use crate::load::Load;
 use crate::theatre::{Engine, full, on_each_engine};
 
 on_each_engine!(a_killed_holder_is_replaced_in_time);

@@ -5,9 +5,9 @@ use std::time::Duration;
 use whatsapp_worker::clock::Boot;
 use whatsapp_worker::rehearsal::Worker;
 
-use super::load::Load;
 use super::witness::Witness;
 use super::{Pair, acquired, assert_nothing_late, contended, established};
+use crate::load::Load;
 use crate::theatre::{Engine, PATIENCE, Theatre, full, on_each_engine};
 
 on_each_engine!(a_frozen_holder_writes_and_says_nothing_when_it_wakes);

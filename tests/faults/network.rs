@@ -6,9 +6,9 @@ use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
 use whatsapp_worker::rehearsal::proxy::Weather;
 
-use super::load::Load;
 use super::witness::Witness;
 use super::{Pair, assert_nothing_late};
+use crate::load::Load;
 use crate::theatre::{Engine, full, seed};
 
 const TTL: Duration = Duration::from_secs(4);

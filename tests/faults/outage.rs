@@ -4,9 +4,9 @@ use std::time::Duration;
 
 use whatsapp_worker::clock::Boot;
 
-use super::load::Load;
 use super::witness::Witness;
 use super::{Pair, acquired, assert_nothing_late, contended, established, settings, ttl_ms};
+use crate::load::Load;
 use crate::theatre::{Engine, PATIENCE, Theatre, full};
 use whatsapp_worker::rehearsal::proxy::Weather;
 
