@@ -17,14 +17,14 @@ use std::time::{Duration, Instant};
 
 use simulator::people::Content;
 use simulator::{Person, Simulator};
-use tokio_util::sync::CancellationToken;
+use whatsapp_worker::clock::Boot;
 use whatsapp_worker::config::{Config, Values};
 use whatsapp_worker::ids::AccountId;
 use whatsapp_worker::inbound::intake::{self, Intake};
-use whatsapp_worker::lease::bid::Bidder;
 use whatsapp_worker::rehearsal::{Stage, give_credentials};
-use whatsapp_worker::session::{Board, SessionContext, life};
-use whatsapp_worker::store::Store;
+use whatsapp_worker::session::reins::reins;
+use whatsapp_worker::session::{Board, life};
+use whatsapp_worker::store::{Store, StoreOptions};
 
 const ONE_BY_ONE: usize = 200;
 const BACKLOG: usize = 3000;
@@ -128,7 +128,7 @@ impl Bench {
             Stage::set(Path::new("unused"), dir.path(), &sim.url(), sim.ca_pem()).expect("writes");
         let values = Values::from_environment(stage.environment("bench")).expect("settings");
         let config = Config::parse(&values).expect("settings");
-        let store = Store::open(&config.store_url, Duration::from_secs(5))
+        let store = Store::open(&config.store_url, StoreOptions::default())
             .await
             .expect("opens");
         let shop = sim.add_person("Shop");
@@ -155,13 +155,7 @@ impl Bench {
             .await
             .expect("builds");
         let shared = app.shared();
-        let mut bidder = Bidder::new(
-            self.store.clone(),
-            self.account.clone(),
-            shared.owner.clone(),
-            self.config.lease,
-        );
-        let term = bidder.win().await;
+        let term = shared.leases.win(&self.account).await;
         let (intake, committer): (Intake, _) = match keeping {
             Keeping::Everything => intake::open(
                 self.store.clone(),
@@ -171,31 +165,19 @@ impl Bench {
             ),
             Keeping::Nothing => intake::discard(self.config.policy.clone()),
         };
-        let context = SessionContext {
-            account: self.account.clone(),
-            store: self.store.clone(),
-            fence: term.fence().clone(),
-            trust: term.trust().clone(),
-            intake,
-            network: shared.network.clone(),
-            http: shared.http.clone(),
-            version: shared.version.clone(),
-            home: shared.home.clone(),
-            phone: None,
-            board: Board::default(),
-            reply_to_everything: false,
-        };
-        let stop = CancellationToken::new();
-        let session = life::run(&context, &term, &stop, Duration::from_secs(10));
+        let context = shared.session(&self.account, &term, intake, Board::default());
+        let (rider, reins) = reins(false);
+        let session = life::run(&context, &term, &reins);
         let working = async {
             let done = work.await;
-            stop.cancel();
+            rider.drain(Boot::now().plus(Duration::from_secs(10)));
             done
         };
         let (_, done) = tokio::join!(session, working);
         drop(context);
         committer.finish().await;
         term.release("measured").await;
+        shared.leases.close().await;
         done
     }
 
@@ -263,7 +245,7 @@ async fn raw_commits() -> Rates {
     let dir = tempfile::tempdir().expect("temporary directory");
     let url = format!("sqlite:{}", dir.path().join("store.db").display());
     drop(
-        Store::open(&url, Duration::from_secs(5))
+        Store::open(&url, StoreOptions::default())
             .await
             .expect("opens"),
     );
@@ -326,7 +308,7 @@ async fn resident(accounts: u64) -> u64 {
     let dir = tempfile::tempdir().expect("temporary directory");
     let binary = Path::new(env!("CARGO_BIN_EXE_whatsapp-worker"));
     let mut stage = Stage::set(binary, dir.path(), &sim.url(), sim.ca_pem()).expect("writes");
-    let store = Store::open(&stage.store_url(), Duration::from_secs(5))
+    let store = Store::open(&stage.store_url(), StoreOptions::default())
         .await
         .expect("opens");
     let mut names = Vec::new();

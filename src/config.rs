@@ -12,8 +12,12 @@ use crate::ids::{AccountId, Phone};
 use crate::inbound::policy::Policy;
 use crate::lease::timing::LeaseTiming;
 use crate::session::endpoint::{NetworkSettings, WsUrl};
+use crate::store::{Place, StoreOptions};
 
 pub use source::{Origin, Values};
+
+/// More than one process can serve.
+const MOST_ACCOUNTS: u32 = 100_000;
 
 /// A setting that cannot be used.
 #[derive(Debug, thiserror::Error)]
@@ -63,8 +67,12 @@ pub struct Config {
     pub accounts: Accounts,
     /// The shared store.
     pub store_url: String,
+    /// How the store is used.
+    pub store: StoreOptions,
     /// This worker's name.
     pub worker_id: String,
+    /// How many accounts it may hold, at least 1; also its weight in a fleet.
+    pub capacity: u32,
     /// Link by code for this number.
     pub phone: Option<Phone>,
     /// The lease's times.
@@ -79,8 +87,12 @@ pub struct Config {
     pub network: NetworkSettings,
     /// The client version to announce.
     pub client_version: Option<(u32, u32, u32)>,
+    /// How long the server may be silent before it is asked for a sign of life.
+    pub probe: Duration,
     /// Whether each message is answered, in simulator builds.
     pub reply_to_everything: bool,
+    /// Whether sessions do nothing, in simulator builds: for measuring leases alone.
+    pub stub_sessions: bool,
 }
 
 impl Config {
@@ -124,8 +136,16 @@ impl Config {
             values.millis("WHATSAPP_LEASE_MARGIN_MS")?,
         )
         .map_err(|error| ConfigError::Together(error.to_string()))?;
-        crate::store::sqlite_path(values.get("STORE_URL"))
+        Place::parse(values.get("STORE_URL"))
             .map_err(|error| ConfigError::Together(error.to_string()))?;
+        let store = StoreOptions {
+            busy: lease.heartbeat() / 2,
+            allow_async_commit: match values.get("STORE_ALLOW_ASYNC_COMMIT") {
+                "1" | "on" => true,
+                "0" | "off" => false,
+                _ => return Err(values.wrong("STORE_ALLOW_ASYNC_COMMIT", "use 0 or 1")),
+            },
+        };
         if let Some(key) = values.optional("WHATSAPP_AUTH_KEY")
             && auth_store::MasterKey::parse(key).is_none()
         {
@@ -147,6 +167,25 @@ impl Config {
             .map_or_else(host_name, str::to_owned);
         crate::ids::OwnerId::incarnate(&worker_id)
             .map_err(|error| values.wrong("WORKER_ID", error.to_string()))?;
+        let capacity = values
+            .get("WORKER_CAPACITY")
+            .parse()
+            .ok()
+            .filter(|capacity: &u32| (1..=MOST_ACCOUNTS).contains(capacity))
+            .ok_or_else(|| {
+                values.wrong(
+                    "WORKER_CAPACITY",
+                    format!("write a whole number from 1 to {MOST_ACCOUNTS}"),
+                )
+            })?;
+        if let Accounts::Listed(accounts) = &accounts
+            && accounts.len() > capacity as usize
+        {
+            return Err(ConfigError::Together(format!(
+                "WHATSAPP_ACCOUNT_ID lists {} accounts and WORKER_CAPACITY is {capacity}: raise the capacity or shorten the list",
+                accounts.len()
+            )));
+        }
         let phone = values
             .optional("WHATSAPP_PHONE")
             .map(|text| {
@@ -168,7 +207,9 @@ impl Config {
         Ok(Self {
             accounts,
             store_url: values.get("STORE_URL").to_owned(),
+            store,
             worker_id,
+            capacity,
             phone,
             lease,
             shutdown_grace: values.millis("SHUTDOWN_GRACE_MS")?.unwrap_or_default(),
@@ -179,9 +220,21 @@ impl Config {
             policy,
             network: network(values, lease.margin())?,
             client_version: client_version(values)?,
+            probe: probe(values)?,
             reply_to_everything: cfg!(feature = "simulator")
                 && values.optional("SIMULATOR_REPLY") == Some("text"),
+            stub_sessions: cfg!(feature = "simulator")
+                && values.optional("SIMULATOR_SESSIONS") == Some("stub"),
         })
+    }
+}
+
+fn probe(values: &Values) -> Result<Duration, ConfigError> {
+    let probe = values.millis("WHATSAPP_PROBE_MS")?.unwrap_or_default();
+    if (Duration::from_millis(500)..=Duration::from_secs(30)).contains(&probe) {
+        Ok(probe)
+    } else {
+        Err(values.wrong("WHATSAPP_PROBE_MS", "write 500 to 30000 milliseconds"))
     }
 }
 

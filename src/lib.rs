@@ -8,6 +8,7 @@ pub mod app;
 pub mod cli;
 pub mod clock;
 pub mod config;
+pub mod fleet;
 pub mod ids;
 pub mod inbound;
 pub mod lease;

@@ -2,6 +2,8 @@
 //! with settings of its own, told apart by its event lines, killed when wanted.
 
 mod credentials;
+pub mod postgres;
+pub mod proxy;
 
 pub use credentials::give_credentials;
 
@@ -10,11 +12,15 @@ use std::path::{Path, PathBuf};
 use std::process::Stdio;
 use std::time::Duration;
 
+use rustix::process::{Pid, Signal, kill_process};
 use serde_json::Value;
 use tokio::io::{AsyncBufReadExt, BufReader};
 use tokio::process::{Child, Command};
 use tokio::sync::watch;
 use tokio_util::task::AbortOnDropHandle;
+
+/// What /proc counts processor time in, on every Linux.
+const TICK_MS: u64 = 10;
 
 /// Settings of a worker that talks to a simulator.
 #[derive(Clone, Debug)]
@@ -27,7 +33,9 @@ pub struct Stage {
     pub ws_url: String,
     /// PEM of the simulator's media host.
     pub ca_file: PathBuf,
-    /// Further settings.
+    /// The shared store, as every worker reaches it unless its settings say otherwise.
+    pub store_url: String,
+    /// Further settings, and whatever else belongs into the environment.
     pub settings: BTreeMap<String, String>,
 }
 
@@ -44,13 +52,14 @@ impl Stage {
             dir: dir.to_owned(),
             ws_url: ws_url.to_owned(),
             ca_file,
+            store_url: format!("sqlite:{}", dir.join("store.db").display()),
             settings: BTreeMap::new(),
         })
     }
 
     /// The shared store.
     pub fn store_url(&self) -> String {
-        format!("sqlite:{}", self.dir.join("store.db").display())
+        self.store_url.clone()
     }
 
     /// Local auth state.
@@ -186,15 +195,34 @@ impl Worker {
         patience: Duration,
         fits: impl Fn(&Value) -> bool,
     ) -> Result<Value, NotSeen> {
+        self.wait_after(0, event, patience, fits).await
+    }
+
+    /// How many lines there are so far: what comes later has a place behind them.
+    pub fn so_far(&self) -> usize {
+        self.lines.borrow().len()
+    }
+
+    /// As [`Self::wait_for`], among the lines that came after the first `so_far`.
+    ///
+    /// # Errors
+    /// [`NotSeen`] after `patience`.
+    pub async fn wait_after(
+        &self,
+        so_far: usize,
+        event: &str,
+        patience: Duration,
+        fits: impl Fn(&Value) -> bool,
+    ) -> Result<Value, NotSeen> {
         let mut lines = self.lines.clone();
         let wanted = |line: &&Value| line["event"] == event && fits(line);
         let seen = tokio::time::timeout(
             patience,
-            lines.wait_for(|lines| lines.iter().any(|line| wanted(&line))),
+            lines.wait_for(|lines| lines.iter().skip(so_far).any(|line| wanted(&line))),
         )
         .await;
         if let Ok(Ok(lines)) = &seen
-            && let Some(line) = lines.iter().find(wanted)
+            && let Some(line) = lines.iter().skip(so_far).find(wanted)
         {
             return Ok(line.clone());
         }
@@ -215,6 +243,65 @@ impl Worker {
         })
     }
 
+    /// Sends a signal.
+    ///
+    /// # Errors
+    /// It has ended, or is not ours to signal.
+    pub fn signal(&self, signal: Signal) -> std::io::Result<()> {
+        let pid = self
+            .pid()
+            .and_then(|pid| i32::try_from(pid).ok())
+            .and_then(Pid::from_raw)
+            .ok_or(std::io::ErrorKind::NotFound)?;
+        Ok(kill_process(pid, signal)?)
+    }
+
+    /// SIGSTOP. Returns when the kernel has stopped every thread.
+    ///
+    /// # Errors
+    /// It has ended, or is not ours to signal.
+    pub async fn freeze(&self) -> std::io::Result<()> {
+        self.signal(Signal::STOP)?;
+        while !self.is_frozen()? {
+            // justified: the kernel tells this to nobody but a tracer.
+            tokio::time::sleep(Duration::from_millis(1)).await;
+        }
+        Ok(())
+    }
+
+    /// SIGCONT.
+    ///
+    /// # Errors
+    /// It has ended, or is not ours to signal.
+    pub fn thaw(&self) -> std::io::Result<()> {
+        self.signal(Signal::CONT)
+    }
+
+    fn is_frozen(&self) -> std::io::Result<bool> {
+        let pid = self.pid().ok_or(std::io::ErrorKind::NotFound)?;
+        let status = std::fs::read_to_string(format!("/proc/{pid}/stat"))?;
+        Ok(status
+            .rsplit_once(')')
+            .is_some_and(|(_, rest)| rest.trim_start().starts_with('T')))
+    }
+
+    /// Processor time that it used so far, in user and kernel mode.
+    ///
+    /// # Errors
+    /// It has ended.
+    pub fn processor_time(&self) -> std::io::Result<Duration> {
+        let pid = self.pid().ok_or(std::io::ErrorKind::NotFound)?;
+        let status = std::fs::read_to_string(format!("/proc/{pid}/stat"))?;
+        let fields = status.rsplit_once(')').map_or("", |(_, rest)| rest);
+        let ticks: u64 = fields
+            .split_whitespace()
+            .skip(11)
+            .take(2)
+            .filter_map(|field| field.parse::<u64>().ok())
+            .sum();
+        Ok(Duration::from_millis(ticks * TICK_MS))
+    }
+
     /// kill -9, and waits until the process is gone.
     ///
     /// # Errors
@@ -223,16 +310,22 @@ impl Worker {
         self.child.kill().await
     }
 
+    /// Waits for the exit code; `None` when a signal ended it. Cancel safe.
+    ///
+    /// # Errors
+    /// It is not ours.
+    pub async fn ended(&mut self) -> std::io::Result<Option<i32>> {
+        Ok(self.child.wait().await?.code())
+    }
+
     /// SIGTERM, and waits for the exit code; `None` when a signal ended it.
     ///
     /// # Errors
     /// It is not ours to signal.
     pub async fn terminate(&mut self) -> std::io::Result<Option<i32>> {
-        if let Some(pid) = self.pid().and_then(|pid| i32::try_from(pid).ok())
-            && let Some(pid) = rustix::process::Pid::from_raw(pid)
-        {
-            rustix::process::kill_process(pid, rustix::process::Signal::TERM)?;
+        if self.pid().is_some() {
+            self.signal(Signal::TERM)?;
         }
-        Ok(self.child.wait().await?.code())
+        self.ended().await
     }
 }

@@ -26,13 +26,17 @@ pub mod linking;
 pub mod media;
 mod missing;
 mod observer;
+pub mod prewarm;
+mod pulse;
 pub mod qr;
+pub mod reins;
 pub mod send;
 pub mod state;
 pub mod transport;
 
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::Duration;
 
 use tokio::sync::watch;
 
@@ -87,6 +91,8 @@ pub struct SessionContext {
     pub phone: Option<Phone>,
     /// Where the session shows what it does.
     pub board: Board,
+    /// How long the server may be silent before it is asked for a sign of life.
+    pub probe: Duration,
     /// Answer each message: for crash tests in simulator builds.
     pub reply_to_everything: bool,
 }

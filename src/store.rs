@@ -4,95 +4,150 @@
 //! [`Store::acquire_lease`]). Everything that belongs to an account is written under a [`Fence`],
 //! which the transaction checks first: a worker that lost its lease finds no row and changes nothing.
 //!
-//! The engine is SQLite: WAL, `synchronous=FULL` (a commit that a power cut takes back would roll
-//! back a ratchet that WhatsApp has already seen move), every write `BEGIN IMMEDIATE`. Lease
-//! statements have a connection of their own, so that a heartbeat never queues behind messages.
+//! Two engines, one text of SQL. `{NOW}` in it stands for the engine's clock, and a lock clause in
+//! braces is said to PostgreSQL alone. Lease statements have connections of their own, so that a
+//! heartbeat never queues behind messages.
+//!
+//! - SQLite: WAL, `synchronous=FULL` (a commit that a power cut takes back would roll back a ratchet
+//!   that WhatsApp has already seen move), one writer, every write `BEGIN IMMEDIATE`.
+//! - PostgreSQL: READ COMMITTED. The fence's row lock orders a protected write against a takeover, a
+//!   mutex in the [`Fence`] orders the writes of one holder, time-outs end the transaction of a frozen
+//!   one. Each statement is answered or given up within a few seconds.
 //!
 //! Failures: [`StoreError::Fenced`] means step down; [`StoreError::Unavailable`] means try again
 //! while trusted, and never "the store is empty".
 
 mod accounts;
 mod audit;
+mod changes;
+mod connections;
+mod error;
 mod fence;
 mod inbound;
 mod jobs;
 mod lease;
 mod link;
 mod missing;
+mod place;
+mod postgres;
 mod schema;
+mod sqlite;
+mod workers;
 
-use std::os::unix::fs::MetadataExt;
-use std::path::{Path, PathBuf};
+use std::path::Path;
+use std::sync::Arc;
 use std::time::Duration;
 
-use sqlx::sqlite::{
-    SqliteConnectOptions, SqliteConnection, SqliteJournalMode, SqlitePool, SqlitePoolOptions,
-    SqliteSynchronous,
-};
-use sqlx::{AssertSqlSafe, Sqlite, Transaction};
+use sqlx::AssertSqlSafe;
+
+use self::connections::{Connections, Tx};
+use self::sqlite::FileIdentity;
 
 pub use accounts::Account;
 pub use audit::AuditRow;
+pub use changes::Changes;
+pub use error::StoreError;
 pub use fence::Fence;
 pub use inbound::{Accepted, Arrival};
 pub use jobs::{Job, JobDetail, JobFilter, JobStatus};
 pub use lease::{AcquireLease, LeaseRow};
 pub use link::{LinkCode, LinkCodeKind, LinkWish, SessionStatus};
 pub use missing::{Ledger, MissingMessage, MissingNote};
+pub use place::{Place, PostgresUrl, shown};
+pub use workers::{Registration, WorkerRow};
 
-/// Why the store did not do what was asked.
-#[derive(Debug, thiserror::Error)]
-pub enum StoreError {
-    /// The lease that this write belongs to is somebody else's now. Nothing was written.
-    #[error("the lease of account '{0}' was lost: another worker holds it now")]
-    Fenced(crate::ids::AccountId),
-    /// The store could not be reached or was busy. Nothing is known about the write's success.
-    #[error("the store is not available: {0}")]
-    Unavailable(#[source] sqlx::Error),
-    /// The store refuses what is written: repeating it changes nothing.
-    #[error("the store refuses it: {0}")]
-    Rejected(#[source] sqlx::Error),
-    /// The store cannot be used as it is; a person must act.
-    #[error("{0}")]
-    Unusable(String),
+type Result<T> = std::result::Result<T, StoreError>;
+
+/// What a store runs on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Engine {
+    /// A file, for the processes of one machine.
+    Sqlite,
+    /// A server, for processes of several machines.
+    Postgres,
 }
 
-impl From<sqlx::Error> for StoreError {
-    fn from(error: sqlx::Error) -> Self {
-        use sqlx::error::ErrorKind;
-        match &error {
-            sqlx::Error::Database(db) if !matches!(db.kind(), ErrorKind::Other) => {
-                Self::Rejected(error)
-            }
-            _ => Self::Unavailable(error),
+impl Engine {
+    /// `text` in this engine's dialect.
+    fn sql(self, text: &str) -> AssertSqlSafe<String> {
+        AssertSqlSafe(match self {
+            Self::Sqlite => text
+                .replace("{NOW}", "CAST(unixepoch('subsec') * 1000 AS INTEGER)")
+                .replace("{FOR UPDATE}", "")
+                .replace("{FOR KEY SHARE}", ""),
+            // Not now(), which is when the transaction began: it may have waited for a lock since.
+            Self::Postgres => text
+                .replace(
+                    "{NOW}",
+                    "(EXTRACT(EPOCH FROM clock_timestamp()) * 1000)::BIGINT",
+                )
+                .replace("{FOR UPDATE}", "FOR UPDATE")
+                .replace("{FOR KEY SHARE}", "FOR KEY SHARE"),
+        })
+    }
+}
+
+impl std::fmt::Display for Engine {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            Self::Sqlite => "SQLite",
+            Self::Postgres => "PostgreSQL",
+        })
+    }
+}
+
+/// How a store is used.
+#[derive(Clone, Copy, Debug)]
+pub struct StoreOptions {
+    /// On SQLite, how long a statement waits for another process's transaction.
+    pub busy: Duration,
+    /// Use a PostgreSQL server that may lose commits when it or its machine fails.
+    pub allow_async_commit: bool,
+}
+
+impl Default for StoreOptions {
+    fn default() -> Self {
+        Self {
+            busy: Duration::from_secs(5),
+            allow_async_commit: false,
         }
     }
 }
 
-type Result<T> = std::result::Result<T, StoreError>;
-
 /// A handle to the shared store. Clones share the connections.
 #[derive(Clone, Debug)]
 pub struct Store {
-    path: PathBuf,
-    file: FileId,
+    place: Arc<Place>,
+    engine: Engine,
+    file: Option<FileIdentity>,
     store_id: String,
-    writer: SqlitePool,
-    leases: SqlitePool,
-    readers: SqlitePool,
+    writer: Connections,
+    leases: Connections,
+    readers: Connections,
+}
+
+/// The connections of an open store.
+struct Opened {
+    file: Option<FileIdentity>,
+    store_id: String,
+    writer: Connections,
+    leases: Connections,
+    readers: Connections,
 }
 
 impl Store {
-    /// Opens the store at `url` (`sqlite:PATH`), creating and migrating it when needed.
-    /// `busy` is how long a statement waits for another process's transaction.
+    /// Opens the store at `url` (`sqlite:PATH` or `postgres://…`), migrating it when needed. An
+    /// SQLite file is made when there is none; a PostgreSQL database must exist.
     ///
     /// # Errors
-    /// [`StoreError::Unusable`] for a URL, directory, file system or schema that cannot serve, with
-    /// the cure in its text; [`StoreError::Unavailable`] when it may work later.
-    pub async fn open(url: &str, busy: Duration) -> Result<Self> {
-        let path = sqlite_path(url)?;
-        make_directory(&path)?;
-        Self::open_file(path, busy).await
+    /// [`StoreError::Unusable`] for a URL, directory, file system, server or schema that cannot
+    /// serve, with the cure in its text; [`StoreError::Unavailable`] when it may work later.
+    pub async fn open(url: &str, options: StoreOptions) -> Result<Self> {
+        let place = Place::parse(url)?;
+        if let Place::Sqlite(path) = &place {
+            sqlite::make_directory(path)?;
+        }
+        Self::open_place(place, options).await
     }
 
     /// Opens the store at `url` if there is one: for commands that only look, which must not make an
@@ -100,69 +155,58 @@ impl Store {
     ///
     /// # Errors
     /// As [`Store::open`], and [`StoreError::Unusable`] when there is no store.
-    pub async fn open_existing(url: &str, busy: Duration) -> Result<Self> {
-        let path = sqlite_path(url)?;
-        if !path.exists() {
+    pub async fn open_existing(url: &str, options: StoreOptions) -> Result<Self> {
+        let place = Place::parse(url)?;
+        if let Place::Sqlite(path) = &place
+            && !path.exists()
+        {
             return Err(StoreError::Unusable(format!(
                 "there is no store at {}: STORE_URL is {url:?}, and a worker makes the store when it first runs",
                 path.display()
             )));
         }
-        Self::open_file(path, busy).await
+        Self::open_place(place, options).await
     }
 
-    async fn open_file(path: PathBuf, busy: Duration) -> Result<Self> {
-        schema::refuse_network_file_system(&path)?;
-        let options = SqliteConnectOptions::new()
-            .filename(&path)
-            .create_if_missing(true)
-            .journal_mode(SqliteJournalMode::Wal)
-            .synchronous(SqliteSynchronous::Full)
-            .foreign_keys(true)
-            .busy_timeout(busy)
-            .statement_cache_capacity(64);
-        let one = || {
-            SqlitePoolOptions::new()
-                .max_connections(1)
-                .idle_timeout(None)
+    async fn open_place(place: Place, options: StoreOptions) -> Result<Self> {
+        // Whoever was first has installed the same ones.
+        sqlx::any::install_default_drivers();
+        let (engine, opened) = match &place {
+            Place::Sqlite(path) => (Engine::Sqlite, sqlite::open(path, options).await?),
+            Place::Postgres(url) => (Engine::Postgres, postgres::open(url, options).await?),
         };
-        let (writer, store_id) = {
-            // Making a file WAL wants it alone, and does not wait as other statements do.
-            let _turn = schema::Turn::take(&path).await?;
-            let writer = one()
-                .connect_with(options.clone())
-                .await
-                .map_err(|error| cannot_open(&path, error))?;
-            let store_id = schema::migrate(&writer, &path).await?;
-            (writer, store_id)
-        };
-        let leases = one().connect_with(options.clone()).await?;
-        let readers = SqlitePoolOptions::new()
-            .max_connections(3)
-            .min_connections(0)
-            .idle_timeout(Duration::from_secs(30))
-            .connect_with(options)
-            .await?;
-        let store = Self {
-            file: FileId::of(&path)?,
-            path,
-            store_id,
-            writer,
-            leases,
-            readers,
-        };
-        store.assert_durable().await?;
-        Ok(store)
+        Ok(Self {
+            place: Arc::new(place),
+            engine,
+            file: opened.file,
+            store_id: opened.store_id,
+            writer: opened.writer,
+            leases: opened.leases,
+            readers: opened.readers,
+        })
     }
 
-    /// Identifies this store for good, wherever its file is moved to.
+    /// Identifies this store for good, wherever its data is moved to.
     pub fn store_id(&self) -> &str {
         &self.store_id
     }
 
-    /// The file behind it.
-    pub fn path(&self) -> &Path {
-        &self.path
+    /// Where it is, for people: without a password.
+    pub fn place(&self) -> String {
+        self.place.to_string()
+    }
+
+    /// The file behind it, when it is one.
+    pub fn file(&self) -> Option<&Path> {
+        match &*self.place {
+            Place::Sqlite(path) => Some(path),
+            Place::Postgres(_) => None,
+        }
+    }
+
+    /// What it runs on.
+    pub fn engine(&self) -> Engine {
+        self.engine
     }
 
     /// Closes all connections after their current statement. Not cancel safe: await it to the end.
@@ -177,121 +221,52 @@ impl Store {
     /// # Errors
     /// [`StoreError::Unavailable`].
     pub async fn now_ms(&self) -> Result<i64> {
-        let sql = sql("SELECT {NOW}");
-        Ok(sqlx::query_scalar(sql).fetch_one(&self.readers).await?)
+        let now = self.sql("SELECT {NOW}");
+        Ok(sqlx::query_scalar(now).fetch_one(&self.readers).await?)
     }
 
-    async fn assert_durable(&self) -> Result<()> {
-        for pool in [&self.writer, &self.leases] {
-            let level: i64 = sqlx::query_scalar("PRAGMA synchronous")
-                .fetch_one(pool)
-                .await?;
-            if level < 2 {
-                return Err(StoreError::Unusable(format!(
-                    "{} runs with synchronous={level}, which may lose commits when power fails; FULL (2) is needed",
-                    self.path.display()
-                )));
-            }
-        }
-        Ok(())
+    fn sql(&self, text: &str) -> AssertSqlSafe<String> {
+        self.engine.sql(text)
     }
 
     /// Whether the file that is open is still the one at the path. What is committed to a file that
     /// was deleted or replaced is lost, however well the commits go.
     fn is_still_there(&self) -> Result<()> {
-        if FileId::of(&self.path).ok() == Some(self.file) {
-            return Ok(());
+        match (self.file, self.file()) {
+            (Some(opened), Some(path)) => opened.assert_is_at(path),
+            _ => Ok(()),
         }
-        Err(StoreError::Unusable(format!(
-            "{} was deleted or replaced while it was in use: stop every worker, put the right file back, start again",
-            self.path.display()
-        )))
     }
 
-    /// Begins a write that no lease protects: operators and the lease itself.
-    async fn begin(&self) -> Result<Transaction<'static, Sqlite>> {
+    /// Begins a write that no lease protects.
+    async fn begin(&self) -> Result<Tx> {
         self.is_still_there()?;
-        Ok(self.writer.begin_with("BEGIN IMMEDIATE").await?)
+        self.writer.begin().await
+    }
+
+    /// Begins a write of a lease or of a worker, which does not queue behind messages.
+    async fn begin_lease(&self) -> Result<Tx> {
+        self.is_still_there()?;
+        self.leases.begin().await
     }
 
     /// Begins a write under `fence`. The lease row is checked before anything else.
-    async fn begin_fenced(&self, fence: &Fence) -> Result<Transaction<'static, Sqlite>> {
+    async fn begin_fenced(&self, fence: &Fence) -> Result<Tx> {
+        let turn = match self.engine {
+            // There is only one writer.
+            Engine::Sqlite => None,
+            Engine::Postgres => Some(fence.turn(postgres::PATIENCE).await?),
+        };
         let mut tx = self.begin().await?;
+        if let Some(turn) = turn {
+            tx = tx.holding(turn);
+        }
         fence.check(&mut tx).await?;
         Ok(tx)
     }
 }
 
-/// Puts the engine's clock where the shared SQL says `{NOW}`.
-fn sql(text: &str) -> AssertSqlSafe<String> {
-    AssertSqlSafe(text.replace("{NOW}", "CAST(unixepoch('subsec') * 1000 AS INTEGER)"))
-}
-
-/// The store's clock inside a transaction, read once and used for all its rows.
-async fn now(tx: &mut SqliteConnection) -> Result<i64> {
-    Ok(sqlx::query_scalar(sql("SELECT {NOW}"))
-        .fetch_one(tx)
-        .await?)
-}
-
-/// Device and inode: a path may come to name another file.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-struct FileId(u64, u64);
-
-impl FileId {
-    fn of(path: &Path) -> Result<Self> {
-        std::fs::metadata(path)
-            .map(|file| Self(file.dev(), file.ino()))
-            .map_err(|error| StoreError::Unusable(format!("{}: {error}", path.display())))
-    }
-}
-
-/// The path in a store URL; nothing is touched.
-///
-/// # Errors
-/// [`StoreError::Unusable`] with the form that is wanted.
-pub fn sqlite_path(url: &str) -> Result<PathBuf> {
-    let Some(rest) = url.strip_prefix("sqlite:") else {
-        let scheme = url.split(':').next().unwrap_or(url);
-        return Err(StoreError::Unusable(format!(
-            "STORE_URL has the scheme {scheme:?}, which this version does not know: use sqlite:PATH"
-        )));
-    };
-    let path = rest.strip_prefix("//").unwrap_or(rest);
-    if path.is_empty() || path.contains('?') {
-        return Err(StoreError::Unusable(format!(
-            "STORE_URL is {url:?}: write sqlite:PATH, without parameters, e.g. sqlite:data/store.db"
-        )));
-    }
-    Ok(PathBuf::from(path))
-}
-
-fn make_directory(path: &Path) -> Result<()> {
-    if let Some(dir) = path.parent().filter(|dir| !dir.as_os_str().is_empty()) {
-        std::fs::create_dir_all(dir).map_err(|error| {
-            StoreError::Unusable(format!(
-                "STORE_URL: the directory {} cannot be made: {error}",
-                dir.display()
-            ))
-        })?;
-    }
-    Ok(())
-}
-
-fn cannot_open(path: &Path, error: sqlx::Error) -> StoreError {
-    match &error {
-        sqlx::Error::Database(db) if is_not_a_store(db.as_ref()) => StoreError::Unusable(format!(
-            "{} is not a usable SQLite file ({db}). Nothing was changed; move it away or restore a copy.",
-            path.display()
-        )),
-        _ => StoreError::Unavailable(error),
-    }
-}
-
-/// SQLITE_NOTADB, SQLITE_CORRUPT, SQLITE_CANTOPEN, SQLITE_READONLY with their extended codes.
-fn is_not_a_store(error: &dyn sqlx::error::DatabaseError) -> bool {
-    error
-        .code()
-        .and_then(|code| code.parse::<i32>().ok())
-        .is_some_and(|code| matches!(code & 0xff, 26 | 11 | 14 | 8))
+/// `text` as both engines can store it: PostgreSQL's texts hold no NUL, and what people send may.
+fn stored(text: &str) -> String {
+    text.replace('\0', "\u{fffd}")
 }

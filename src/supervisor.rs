@@ -1,61 +1,40 @@
 //! Runs one account in this process: bid, operate, stop or lose, bid again.
 //!
-//! ```text
-//!  disabled ─▶ standby ─▶ acquiring ─▶ active ─▶ draining ─▶ standby
-//!                 ▲                       │ lease lost          ▲
-//!  ineligible ────┘                       └───────── lost ──────┘
-//! ```
-//!
-//! Losing the lease always closes the socket and returns to standby in the same process: an operator
-//! need never restart a worker. The states of the session live inside `active`.
+//! What happens next is decided by the pure [`state::Machine`]; here its commands are carried out and
+//! what happened is told to it. The supervisor owns everything of the account: the bid, the term, the
+//! session's task. Losing the lease always closes the socket and returns to standby in the same
+//! process: an operator need never restart a worker.
 //!
 //! Failures: an auth state that cannot be used keeps its lease (no other worker on this disk would
 //! fare better) and is tried again each minute; one that belongs to another installation makes this
-//! process ineligible, and it does not bid.
+//! process ineligible, and it does not bid. A session that does not settle within its grace is dropped,
+//! and one that panics is started again; either way nothing of it can be sent or written afterwards,
+//! because trust and fence end with the term.
+
+mod hands;
+mod operation;
+pub mod state;
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
+pub use self::state::AccountState;
+
+use self::hands::Hands;
+use self::state::{Input, Machine, Place, Wish};
 use crate::config::Config;
+use crate::fleet::Posting;
 use crate::ids::{AccountId, OwnerId};
-use crate::inbound::intake;
-use crate::lease::bid::Bidder;
-use crate::lease::keeper::{Loss, Term};
+use crate::inbound::intake::Intake;
+use crate::lease::keeper::{Leases, Term};
 use crate::session::connection::ClientVersion;
 use crate::session::endpoint::Network;
 use crate::session::http::WebClient;
-use crate::session::life::{self, Outcome};
-use crate::session::state::SessionState;
 use crate::session::{AuthHome, Board, SessionContext};
-use crate::store::Store;
-use crate::telemetry::event::{self, Event};
-
-/// Between two looks whether something that a person must change has changed.
-const RECHECK: Duration = Duration::from_secs(10);
-
-/// What an account is doing in this process.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum AccountState {
-    /// An operator switched it off.
-    Disabled,
-    /// Its auth state is on another installation's disk.
-    Ineligible {
-        /// That installation.
-        auth_home: String,
-    },
-    /// Somebody else holds the lease, or nobody yet.
-    Standby,
-    /// We hold the lease.
-    Active,
-    /// We hold the lease and are giving it up.
-    Draining,
-    /// The lease was lost a moment ago.
-    Lost(Loss),
-}
+use crate::store::{Account, Store};
 
 /// What all accounts of a process share.
 #[derive(Clone)]
@@ -64,6 +43,8 @@ pub struct Shared {
     pub config: Arc<Config>,
     /// The shared store.
     pub store: Store,
+    /// The leases of this process.
+    pub leases: Leases,
     /// This process.
     pub owner: OwnerId,
     /// How WhatsApp is reached.
@@ -76,21 +57,57 @@ pub struct Shared {
     pub home: AuthHome,
 }
 
+impl Shared {
+    /// What a session of `account` needs during `term`.
+    pub fn session(
+        &self,
+        account: &AccountId,
+        term: &Term,
+        intake: Intake,
+        board: Board,
+    ) -> SessionContext {
+        SessionContext {
+            account: account.clone(),
+            store: self.store.clone(),
+            fence: term.fence().clone(),
+            trust: term.trust().clone(),
+            intake,
+            network: self.network.clone(),
+            http: self.http.clone(),
+            version: self.version.clone(),
+            home: self.home.clone(),
+            phone: self.config.phone.clone(),
+            board,
+            probe: self.config.probe,
+            reply_to_everything: self.config.reply_to_everything,
+        }
+    }
+}
+
 /// Operates `account` until `stop`. Await it to the end: it drains and releases.
+#[derive(Clone)]
 pub struct Supervisor {
     shared: Shared,
     account: AccountId,
+    postings: watch::Receiver<Posting>,
     stop: CancellationToken,
     state: watch::Sender<AccountState>,
     board: Board,
 }
 
 impl Supervisor {
-    /// A supervisor that shows its session on `board`.
-    pub fn new(shared: Shared, account: AccountId, stop: CancellationToken, board: Board) -> Self {
+    /// A supervisor that hears of its account by `postings` and shows its session on `board`.
+    pub fn new(
+        shared: Shared,
+        account: AccountId,
+        postings: watch::Receiver<Posting>,
+        stop: CancellationToken,
+        board: Board,
+    ) -> Self {
         Self {
             shared,
             account,
+            postings,
             stop,
             state: watch::Sender::new(AccountState::Standby),
             board,
@@ -103,206 +120,84 @@ impl Supervisor {
     }
 
     /// Runs until told to stop. Not cancel safe: dropped, the lease runs out by its TTL.
-    pub async fn run(self) {
-        let mut bidder = self.bidder();
-        loop {
-            if !self.wait_until_eligible().await {
-                return;
-            }
-            self.enter(AccountState::Standby);
-            // A dropped bid may have won: its lease runs out, and its beacon tells at once.
-            let term = tokio::select! {
-                () = self.stop.cancelled() => return,
-                term = bidder.win() => term,
-            };
-            self.operate(term, &mut bidder).await;
-            if self.stop.is_cancelled() {
-                return;
-            }
-        }
-    }
-
-    fn bidder(&self) -> Bidder {
-        Bidder::new(
-            self.shared.store.clone(),
+    pub async fn run(mut self) {
+        let mut machine = Machine::default();
+        let mut hands = Hands::new(
+            self.shared.clone(),
             self.account.clone(),
-            self.shared.owner.clone(),
-            self.shared.config.lease,
-        )
-    }
-
-    /// Waits until this process may bid. `false`: told to stop.
-    async fn wait_until_eligible(&self) -> bool {
-        let home = &self.shared.home.installation;
-        loop {
-            let account = match self.shared.store.account(&self.account).await {
-                Ok(Some(account)) => account,
-                Ok(None) => return true,
-                Err(error) => {
-                    warn!(account = %self.account, %error, "the store does not answer, retrying...");
-                    if !self.pause(Duration::from_secs(1)).await {
-                        return false;
-                    }
-                    continue;
-                }
-            };
-            let obstacle = match account.auth_home {
-                _ if !account.enabled => AccountState::Disabled,
-                Some(auth_home) if auth_home != *home => AccountState::Ineligible { auth_home },
-                _ => return true,
-            };
-            if self.enter(obstacle.clone()) {
-                warn!(account = %self.account, "{}", obstacle.describe());
-            }
-            if !self.pause(RECHECK).await {
-                return false;
-            }
-        }
-    }
-
-    /// One term, from its start to its release or loss.
-    async fn operate(&self, term: Term, bidder: &mut Bidder) {
-        self.enter(AccountState::Active);
-        event::emit(Event::AuthMode {
-            account: &self.account,
-            mode: "local",
-        });
-        let (intake, committer) = intake::open(
-            self.shared.store.clone(),
-            term.fence().clone(),
-            term.trust().clone(),
-            self.shared.config.policy.clone(),
+            self.board.clone(),
         );
-        let context = self.context(&term, intake);
-        let outcome = self.sessions(&context, &term).await;
-        drop(context);
-        committer.finish().await;
-        match outcome {
-            Outcome::Lost(loss) => {
-                event::emit(Event::HeartbeatLost {
-                    account: &self.account,
-                    owner: &self.shared.owner,
-                    epoch: term.fence().epoch(),
-                    reason: loss.as_str(),
-                });
-                // The beacon goes out before anybody waits for it.
-                drop(term);
-                self.enter(AccountState::Lost(loss));
-                if loss == Loss::Refused {
-                    tokio::select! {
-                        () = self.stop.cancelled() => {}
-                        () = bidder.step_aside_if_ousted() => {}
-                    }
-                }
-            }
-            Outcome::Stopped | Outcome::Unusable { .. } => {
-                term.release("stopped").await;
-            }
-        }
-    }
-
-    /// Sessions of one term: a new one after each time the auth state could not be used.
-    async fn sessions(&self, context: &SessionContext, term: &Term) -> Outcome {
-        let grace = self.shared.config.shutdown_grace;
+        self.postings.mark_changed();
+        let mut stopped = false;
         loop {
-            let outcome = tokio::select! {
-                outcome = life::run(context, term, &self.stop, grace) => outcome,
-                // Never wins: it only notes the beginning of the drain.
-                () = self.note_draining() => unreachable!("it does not end"),
+            // Each branch may lose the race: all of them are levels, or are kept in `hands`.
+            let input = tokio::select! {
+                biased;
+                () = self.stop.cancelled(), if !stopped => {
+                    stopped = true;
+                    Input::Stop
+                }
+                input = hands.next() => input,
+                posting = posted(&mut self.postings) => {
+                    Input::Posted(wish(&posting, &self.shared.home.installation))
+                }
             };
-            let Outcome::Unusable {
-                code,
-                detail,
-                retry,
-            } = &outcome
-            else {
-                return outcome;
-            };
-            event::emit(Event::SessionError {
-                account: &self.account,
-                message: detail,
-            });
-            let failed = SessionState::Failed {
-                code,
-                detail: detail.clone(),
-            };
-            let told = self.shared.store.publish_session_status(
-                term.fence(),
-                failed.name(),
-                failed.reason_code(),
-                detail,
-            );
-            if let Err(error) = told.await {
-                warn!(account = %self.account, %error, "the store did not take the session's state");
-            }
-            self.board.state.send_replace(failed);
-            tokio::select! {
-                loss = term.lost() => return Outcome::Lost(loss),
-                more = self.pause(*retry) => {
-                    if !more {
-                        return outcome;
-                    }
+            let commands = machine.on(input);
+            self.show(machine.state());
+            for command in commands {
+                if !hands.obey(command, &self.postings).await {
+                    return;
                 }
             }
         }
     }
 
-    async fn note_draining(&self) {
-        self.stop.cancelled().await;
-        if self.enter(AccountState::Draining) {
-            info!(account = %self.account, "[whatsapp] Draining before the lease is released...");
-        }
-        std::future::pending().await
-    }
-
-    fn context(&self, term: &Term, intake: intake::Intake) -> SessionContext {
-        let shared = &self.shared;
-        SessionContext {
-            account: self.account.clone(),
-            store: shared.store.clone(),
-            fence: term.fence().clone(),
-            trust: term.trust().clone(),
-            intake,
-            network: shared.network.clone(),
-            http: shared.http.clone(),
-            version: shared.version.clone(),
-            home: shared.home.clone(),
-            phone: shared.config.phone.clone(),
-            board: self.board.clone(),
-            reply_to_everything: shared.config.reply_to_everything,
-        }
-    }
-
-    /// `false`: told to stop.
-    async fn pause(&self, pause: Duration) -> bool {
-        tokio::select! {
-            () = self.stop.cancelled() => false,
-            () = tokio::time::sleep(pause) => true,
-        }
-    }
-
-    /// `true`: this is a change.
-    fn enter(&self, state: AccountState) -> bool {
-        self.state.send_if_modified(|current| {
+    fn show(&self, state: AccountState) {
+        let changed = self.state.send_if_modified(|current| {
             let changed = *current != state;
-            *current = state;
+            current.clone_from(&state);
             changed
-        })
+        });
+        let account = &self.account;
+        match &state {
+            _ if !changed => {}
+            AccountState::Disabled | AccountState::Ineligible { .. } => {
+                warn!(%account, "{}", state.describe());
+            }
+            AccountState::Draining => {
+                info!(%account, "[whatsapp] Draining before the lease is released...");
+            }
+            _ => {}
+        }
     }
 }
 
-impl AccountState {
-    /// For people.
-    pub fn describe(&self) -> String {
-        match self {
-            Self::Disabled => "disabled in the store".to_owned(),
-            Self::Ineligible { auth_home } => format!(
-                "ineligible: the local auth state of this account is on installation {auth_home}; run the worker there"
-            ),
-            Self::Standby => "standby".to_owned(),
-            Self::Active => "active".to_owned(),
-            Self::Draining => "draining".to_owned(),
-            Self::Lost(loss) => format!("lost: {}", loss.as_str()),
-        }
+/// The next posting. Cancel safe.
+async fn posted(postings: &mut watch::Receiver<Posting>) -> Posting {
+    if postings.changed().await.is_err() {
+        // Nobody posts any more: the last word stays.
+        std::future::pending::<()>().await;
+    }
+    postings.borrow_and_update().clone()
+}
+
+/// What a posting means for the process of `installation`.
+fn wish(posting: &Posting, installation: &str) -> Wish {
+    let account = posting.account.as_ref();
+    Wish {
+        place: account.map_or(Place::Unknown, |account| place(account, installation)),
+        paused: account.is_some_and(|account| account.paused),
+        resumed_at: account.and_then(|account| account.resumed_at),
+        standbys: posting.standbys,
+    }
+}
+
+fn place(account: &Account, installation: &str) -> Place {
+    match &account.auth_home {
+        _ if !account.enabled => Place::Disabled,
+        Some(auth_home) if auth_home != installation => Place::Elsewhere {
+            auth_home: auth_home.clone(),
+        },
+        _ => Place::Here,
     }
 }

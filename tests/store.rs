@@ -1,9 +1,35 @@
-//! The store's promises, without any session: plain async functions, to be run on every engine.
+//! The store's promises, without any session: plain async functions, run on every engine.
 
+/// Makes a test for each engine of each function.
+macro_rules! on_every_engine {
+    ($($fact:ident),* $(,)?) => {
+        mod sqlite {
+            $(#[tokio::test]
+            async fn $fact() {
+                crate::store::on(whatsapp_worker::store::Engine::Sqlite, super::$fact).await;
+            })*
+        }
+        mod postgres {
+            $(#[tokio::test]
+            async fn $fact() {
+                crate::store::on(whatsapp_worker::store::Engine::Postgres, super::$fact).await;
+            })*
+        }
+    };
+}
+
+mod accounts;
+mod changes;
+mod fence;
 mod file;
 mod inbox;
 mod lease;
+mod schema;
+mod server;
+mod workers;
 
+use std::path::Path;
+use std::sync::Arc;
 use std::time::Duration;
 
 use whatsapp_worker::ids::{AccountId, Jid, OwnerId};
@@ -11,34 +37,86 @@ use whatsapp_worker::inbound::disposition::dispose;
 use whatsapp_worker::inbound::identity::Identity;
 use whatsapp_worker::inbound::message::{Chat, Content, Context, Inbound, MessageKey, Party};
 use whatsapp_worker::inbound::policy::Policy;
+use whatsapp_worker::rehearsal::postgres::{Database, SharedPostgres};
 use whatsapp_worker::store::{
-    Accepted, AcquireLease, Arrival, Fence, JobFilter, Store, StoreError,
+    Accepted, AcquireLease, Arrival, Engine, Fence, JobFilter, Store, StoreError, StoreOptions,
 };
 
 const TTL: Duration = Duration::from_secs(60);
 
+/// Runs `fact` on an empty store of `engine`.
+async fn on(engine: Engine, fact: impl AsyncFn(&Bench)) {
+    let bench = Bench::on(engine).await;
+    fact(&bench).await;
+    bench.store.close().await;
+    if let Some(database) = bench.database {
+        database.remove().await.expect("removes");
+    }
+}
+
 struct Bench {
+    url: String,
     store: Store,
     account: AccountId,
     owner: OwnerId,
-    dir: tempfile::TempDir,
+    _dir: tempfile::TempDir,
+    database: Option<Database>,
 }
 
 impl Bench {
-    async fn new() -> Self {
+    async fn on(engine: Engine) -> Self {
         let dir = tempfile::tempdir().expect("temporary directory");
-        let url = format!("sqlite:{}", dir.path().join("store.db").display());
+        let (url, database) = match engine {
+            Engine::Sqlite => {
+                let file = dir.path().join("store.db");
+                (format!("sqlite:{}", file.display()), None)
+            }
+            Engine::Postgres => {
+                let server = SharedPostgres::join(Path::new(env!("CARGO_TARGET_TMPDIR"))).await;
+                let database = server.expect("starts").database().await.expect("creates");
+                (database.url().to_owned(), Some(database))
+            }
+        };
         Self {
-            store: Store::open(&url, Duration::from_secs(5))
-                .await
-                .expect("opens"),
+            store: open(&url).await.expect("opens"),
+            url,
             account: "shop".parse().expect("valid"),
             owner: OwnerId::incarnate("w").expect("valid"),
-            dir,
+            _dir: dir,
+            database,
         }
     }
 
-    async fn bid(&self, change: impl FnOnce(&mut AcquireLease<'_>)) -> Option<Fence> {
+    /// The same store, opened by another process.
+    async fn another(&self) -> Store {
+        open(&self.url).await.expect("opens")
+    }
+
+    /// Runs SQL past the store, in one connection of its own.
+    async fn sql(&self, text: &str) -> Result<u64, sqlx::Error> {
+        let mut connection = <sqlx::AnyConnection as sqlx::Connection>::connect(&self.url).await?;
+        let done = sqlx::raw_sql(sqlx::AssertSqlSafe(text.to_owned()))
+            .execute(&mut connection)
+            .await;
+        sqlx::Connection::close(connection).await?;
+        Ok(done?.rows_affected())
+    }
+
+    async fn renew(&self, fences: &[&Arc<Fence>]) -> Vec<String> {
+        let fences: Vec<_> = fences.iter().copied().cloned().collect();
+        let kept = self.store.renew_leases(&fences, TTL).await;
+        let kept = kept.expect("the store answers");
+        let mut kept: Vec<_> = kept.iter().map(|id| id.as_str().to_owned()).collect();
+        kept.sort();
+        kept
+    }
+
+    async fn beat(&self) -> i64 {
+        let row = self.store.lease(&self.account).await.expect("answers");
+        row.expect("a row").beat
+    }
+
+    async fn bid<'a>(&'a self, change: impl FnOnce(&mut AcquireLease<'a>)) -> Option<Arc<Fence>> {
         let mut bid = AcquireLease {
             account: &self.account,
             owner: &self.owner,
@@ -51,9 +129,10 @@ impl Bench {
             .acquire_lease(bid)
             .await
             .expect("the store answers")
+            .map(Arc::new)
     }
 
-    async fn fence(&self) -> Fence {
+    async fn fence(&self) -> Arc<Fence> {
         self.bid(|_| {}).await.expect("the lease is free")
     }
 
@@ -83,6 +162,10 @@ impl Bench {
         jobs.reverse();
         jobs
     }
+}
+
+async fn open(url: &str) -> Result<Store, StoreError> {
+    Store::open(url, StoreOptions::default()).await
 }
 
 fn pn(number: &str) -> Party {

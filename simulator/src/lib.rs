@@ -45,4 +45,5 @@ pub use person::{Delivery, Person, SendError, TimedOut};
 pub use server::ledger::SeenReceipt;
 pub use server::lines::StreamError;
 pub use server::pairing::PairingError;
+pub use server::visits::Visit;
 pub use simulation::{GroupAddressing, Options, Simulator, StartError};

@@ -34,6 +34,7 @@ mod noise;
 pub(crate) mod pairing;
 mod receipt;
 pub(crate) mod stanza;
+pub(crate) mod visits;
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -55,6 +56,7 @@ use mailbox::{Chat, Class, Confirmed, ConnectionId};
 use noise::ServerIdentity;
 use pairing::PairingDesk;
 use stanza::{attr, jid, number};
+use visits::Visits;
 
 pub(crate) use iq::keys;
 pub(crate) use listener::Listener;
@@ -103,6 +105,7 @@ pub(crate) struct Server {
     pub(crate) ledger: Ledger,
     pub(crate) lint: Lint,
     pub(crate) faults: FaultPlan,
+    pub(crate) visits: Visits,
     media_host: String,
     app_state: Mutex<iq::AppState>,
     phones: Mutex<HashMap<AccountIndex, mpsc::Sender<PhoneTask>>>,
@@ -126,6 +129,7 @@ impl Server {
             ledger: Ledger::new(),
             lint: Lint::default(),
             faults: FaultPlan::new(seed),
+            visits: Visits::new(),
             media_host,
             app_state: Mutex::default(),
             phones: Mutex::default(),

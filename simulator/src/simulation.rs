@@ -23,6 +23,7 @@ use crate::server::directory::DeviceAddress;
 use crate::server::ledger::SeenReceipt;
 use crate::server::lines::{Order, StreamError};
 use crate::server::mailbox::Mailbox;
+use crate::server::visits::Visit;
 use crate::server::{Listener, Server, lock};
 
 /// How a simulation starts.
@@ -133,6 +134,11 @@ impl Simulator {
     /// What clients connect to.
     pub fn url(&self) -> String {
         format!("ws://{}/ws/chat", self.listener.address())
+    }
+
+    /// What a client connects to that calls itself `name`, so that faults can tell it from others.
+    pub fn url_for(&self, name: &str) -> String {
+        format!("{}?client={name}", self.url())
     }
 
     /// `ADDRESS:PORT` of the media host, which speaks HTTPS.
@@ -291,6 +297,11 @@ impl Simulator {
     /// The faults in force.
     pub fn faults(&self) -> Faults {
         self.server.faults.current()
+    }
+
+    /// The logins of a person's companions, in order.
+    pub fn visits(&self, person: &Person) -> Vec<Visit> {
+        self.server.visits.of(person.account())
     }
 
     /// What clients did wrong so far.

@@ -5,7 +5,7 @@ use serde_json::json;
 
 use super::table::print;
 use super::{CliError, Output};
-use crate::config::settings::DEFAULT_FILE;
+use crate::config::settings::{DEFAULT_FILE, Shown};
 use crate::config::{Config, Values};
 
 #[derive(Debug, Subcommand)]
@@ -36,10 +36,10 @@ impl ConfigCommand {
             }
             Self::Print => {
                 let rows = values.iter().map(|(setting, value, origin)| {
-                    let value = match (setting.secret, value) {
+                    let value = match (setting.shown, value) {
                         (_, "") => json!(null),
-                        (true, _) => json!("(secret)"),
-                        (false, value) => json!(value),
+                        (Shown::Never, _) => json!("(secret)"),
+                        (_, value) => json!(setting.show(value)),
                     };
                     vec![
                         json!(setting.name),

@@ -15,8 +15,8 @@ use crate::clock::Boot;
 use crate::ids::AccountId;
 use crate::rehearsal::{Stage, Worker};
 use crate::session::qr::{LinkQr, TerminalStyle};
-use crate::shutdown::Shutdown;
-use crate::store::{Job, JobFilter, Store};
+use crate::shutdown::{Shutdown, TOOL_GRACE};
+use crate::store::{Job, JobFilter, Store, StoreOptions};
 
 /// Longer than anything here takes.
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -36,7 +36,7 @@ pub(super) struct Demo {
 
 impl Demo {
     pub(super) async fn run(self) -> Result<(), CliError> {
-        let shutdown = Shutdown::listen()?;
+        let shutdown = Shutdown::listen(TOOL_GRACE)?;
         let stop = shutdown.token().clone();
         tokio::select! {
             // With --keep the signal is the wanted end, and the show itself waits for it.
@@ -61,7 +61,7 @@ impl Demo {
         say("A worker starts. It acquires the lease of account 'default' and shows a QR code.");
         let mut first = stage.start("worker-1")?;
         shows.spawn(show_events(first.lines(), first.name().to_owned()));
-        let store = Store::open(&stage.store_url(), Duration::from_secs(5)).await?;
+        let store = Store::open(&stage.store_url(), StoreOptions::default()).await?;
         link(&store, &cast.shop).await?;
         first
             .wait_for("whatsapp.connection.established", PATIENCE, |_| true)

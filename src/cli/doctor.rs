@@ -103,12 +103,13 @@ async fn store(config: &Config, findings: &mut Vec<Finding>) {
         check: "store",
         outcome: match &answer {
             Ok(_) if took < SLOW => Ok(format!(
-                "{}, answers in {} ms",
-                store.path().display(),
+                "{} at {}, answers in {} ms",
+                store.engine(),
+                store.place(),
                 took.as_millis()
             )),
             Ok(_) => Err(format!(
-                "it answers in {} ms: heartbeats will be late; move it to a faster disk",
+                "it answers in {} ms: heartbeats will be late; move it closer, or to a faster disk",
                 took.as_millis()
             )),
             Err(error) => Err(error.to_string()),
@@ -125,10 +126,12 @@ async fn store(config: &Config, findings: &mut Vec<Finding>) {
             },
         });
     }
-    findings.push(Finding {
-        check: "disk",
-        outcome: free_space(store.path()),
-    });
+    if let Some(file) = store.file() {
+        findings.push(Finding {
+            check: "disk",
+            outcome: free_space(file),
+        });
+    }
 }
 
 fn free_space(path: &std::path::Path) -> Result<String, String> {

@@ -10,8 +10,36 @@ pub struct Setting {
     pub default: &'static str,
     /// What it does, in one line.
     pub help: &'static str,
-    /// Never printed; also read from the file that `<NAME>_FILE` names.
-    pub secret: bool,
+    /// How much of it is printed.
+    pub shown: Shown,
+}
+
+/// How much of a setting is printed. What is not printed whole is also read from the file that
+/// `<NAME>_FILE` names.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Shown {
+    /// All of it.
+    Whole,
+    /// A store's URL, without its password.
+    AsPlace,
+    /// Nothing.
+    Never,
+}
+
+impl Setting {
+    /// Whether a file may hold it instead of the environment.
+    pub fn has_file(&self) -> bool {
+        self.shown != Shown::Whole
+    }
+
+    /// `value` as people may see it.
+    pub fn show(&self, value: &str) -> String {
+        match self.shown {
+            Shown::Whole => value.to_owned(),
+            Shown::AsPlace => crate::store::shown(value),
+            Shown::Never => "…".to_owned(),
+        }
+    }
 }
 
 const fn plain(name: &'static str, default: &'static str, help: &'static str) -> Setting {
@@ -19,7 +47,7 @@ const fn plain(name: &'static str, default: &'static str, help: &'static str) ->
         name,
         default,
         help,
-        secret: false,
+        shown: Shown::Whole,
     }
 }
 
@@ -28,7 +56,7 @@ const fn secret(name: &'static str, help: &'static str) -> Setting {
         name,
         default: "",
         help,
-        secret: true,
+        shown: Shown::Never,
     }
 }
 
@@ -39,15 +67,26 @@ pub const SETTINGS: &[Setting] = &[
         "default",
         "Accounts to operate: a comma list, or * for every enabled account of the store",
     ),
+    Setting {
+        name: "STORE_URL",
+        default: "sqlite:data/store.db",
+        help: "The shared store: sqlite:PATH, or postgres://USER:PASSWORD@HOST/DATABASE for several machines",
+        shown: Shown::AsPlace,
+    },
     plain(
-        "STORE_URL",
-        "sqlite:data/store.db",
-        "The shared store, sqlite:PATH",
+        "STORE_ALLOW_ASYNC_COMMIT",
+        "0",
+        "1 uses a PostgreSQL that may lose commits when it fails (fsync or synchronous_commit off)",
     ),
     plain(
         "WORKER_ID",
         "",
         "Name of this worker in leases and logs; the host name unless set",
+    ),
+    plain(
+        "WORKER_CAPACITY",
+        "1000",
+        "Accounts that this worker holds at most; its weight beside others with WHATSAPP_ACCOUNT_ID=*",
     ),
     plain(
         "AGENT_ROLE",
@@ -137,6 +176,17 @@ pub const SETTINGS: &[Setting] = &[
         "WHATSAPP_CONNECT_TIMEOUT_MS",
         "20000",
         "Time for TCP, proxy, TLS and WebSocket together",
+    ),
+    plain(
+        "WHATSAPP_PROBE_MS",
+        "20000",
+        "Silence of the server before it is asked for a sign of life, 500 to 30000; half of it is the time to answer",
+    ),
+    #[cfg(feature = "simulator")]
+    plain(
+        "SIMULATOR_SESSIONS",
+        "real",
+        "Simulator builds only: stub holds leases without connecting, for benchmarks: real, stub",
     ),
     #[cfg(feature = "simulator")]
     plain(

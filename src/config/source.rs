@@ -69,7 +69,7 @@ impl Values {
         for setting in SETTINGS {
             if let Some(value) = environment.get(setting.name) {
                 values.insert(setting.name, (value.trim().to_owned(), Origin::Environment));
-            } else if setting.secret
+            } else if setting.has_file()
                 && let Some(path) = environment.get(&format!("{}_FILE", setting.name))
             {
                 let value = std::fs::read_to_string(path).map_err(|error| {
@@ -119,14 +119,10 @@ impl Values {
 
     pub(super) fn wrong(&self, name: &'static str, problem: impl Into<String>) -> ConfigError {
         let (value, origin) = &self.values[name];
-        let secret = settings::find(name).is_some_and(|setting| setting.secret);
+        let setting = settings::find(name).expect("only settings are asked for");
         ConfigError::Value {
             name,
-            value: if secret {
-                "…".to_owned()
-            } else {
-                value.clone()
-            },
+            value: setting.show(value),
             origin: origin.clone(),
             problem: problem.into(),
         }
@@ -141,8 +137,8 @@ fn notice(name: &str) -> Option<String> {
     }
     let ours = name.starts_with("WHATSAPP_") && name != "WHATSAPP_CONFIG_FILE";
     let base = name.strip_suffix("_FILE").unwrap_or(name);
-    let known = settings::find(name).is_some()
-        || settings::find(base).is_some_and(|setting| setting.secret);
+    let known =
+        settings::find(name).is_some() || settings::find(base).is_some_and(Setting::has_file);
     (ours && !known).then(|| {
         format!("{name} is set, but there is no such setting: see `whatsapp-worker config print`")
     })

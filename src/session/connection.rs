@@ -13,14 +13,17 @@ use auth_store::AuthStore;
 use tokio::sync::{mpsc, watch};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::AbortOnDropHandle;
-use wacore::net::{DisconnectReason, Transport, TransportEvent, TransportFactory};
+use wacore::net::{DisconnectReason, HttpClient, Transport, TransportEvent, TransportFactory};
 use wacore::pair_code::PairCodeOptions;
 use whatsapp_rust::bot::{Bot, BotHandle};
 use whatsapp_rust::{Client, TokioRuntime};
 
 use super::SessionContext;
 use super::hook::{Hook, InFlight};
+use super::http::WebClient;
 use super::observer::{Observer, Signal};
+use super::pulse::Ear;
+use super::reins::Grace;
 use super::transport::WsTransportFactory;
 use crate::ids::Phone;
 
@@ -55,6 +58,8 @@ pub enum End {
     },
     /// The server refuses the client version.
     Outdated,
+    /// The server did not answer any more.
+    Deaf,
     /// Received messages could not be committed.
     Uncommitted,
     /// All QR codes of this round ran out.
@@ -76,6 +81,20 @@ pub struct Connection {
     auth: Arc<AuthStore>,
     fetches_version: bool,
     _forwarding: whatsapp_rust::client::RawNodeLease,
+    _end: EndOnDrop,
+}
+
+/// The library's client lives on in tasks of its own: a connection that is dropped, by a panic for
+/// instance, must not leave it and its socket behind.
+struct EndOnDrop {
+    client: Arc<Client>,
+    _gone: tokio_util::sync::DropGuard,
+}
+
+impl Drop for EndOnDrop {
+    fn drop(&mut self) {
+        self.client.signal_shutdown_sync();
+    }
 }
 
 impl Connection {
@@ -130,6 +149,10 @@ impl Connection {
         let forwarding = client.acquire_raw_node_forwarding();
         let connection = Self {
             handle: bot.spawn(),
+            _end: EndOnDrop {
+                client: client.clone(),
+                _gone: taps.gone.clone().drop_guard(),
+            },
             client,
             taps,
             verdict,
@@ -144,6 +167,11 @@ impl Connection {
     /// The library's client, for what the rest of `session` asks of it.
     pub(super) fn client(&self) -> &Arc<Client> {
         &self.client
+    }
+
+    /// When something was last heard.
+    pub(super) fn ear(&self) -> &Ear {
+        &self.taps.ear
     }
 
     /// Resolves when the connection has ended. Cancel safe.
@@ -179,9 +207,9 @@ impl Connection {
     }
 
     /// Stops in the order that loses nothing: no more frames are read, what was read is committed,
-    /// then the socket closes and the rest is flushed. `grace` bounds the waiting; what is not
-    /// committed by then was not acknowledged either.
-    pub async fn drain(self, grace: Duration) {
+    /// then the socket closes and the rest is flushed. `grace` bounds each step; what is not committed
+    /// by then was not acknowledged either, and comes again.
+    pub async fn drain(self, grace: Grace) {
         self.taps.paused.cancel();
         let settled = async {
             self.in_flight.settled().await;
@@ -189,12 +217,32 @@ impl Connection {
             // The sender lives in the auth store, which this connection keeps.
             let _ = rows.wait_for(|rows| *rows == 0).await;
         };
-        if tokio::time::timeout(grace, settled).await.is_err() {
+        let settled = tokio::time::timeout(grace.commits().remaining(), settled).await;
+        if settled.is_err() {
             tracing::warn!(
                 "messages were in flight at the end of the grace period: they will be delivered again"
             );
         }
-        self.handle.shutdown().await;
+        let closed = tokio::time::timeout(grace.end().remaining(), self.handle.shutdown()).await;
+        if closed.is_err() {
+            self.client.signal_shutdown_sync();
+            let _ = tokio::time::timeout(CUT, self.taps.close()).await;
+        }
+    }
+
+    /// [`Connection::drain`], unless `cut` comes first: then it ends at once, and that is returned.
+    pub async fn drain_unless<T>(self, grace: Grace, cut: impl Future<Output = T>) -> Option<T> {
+        let (client, taps) = (self.client.clone(), self.taps.clone());
+        // The drain that loses has no right to go on.
+        tokio::select! {
+            biased;
+            why = cut => {
+                client.signal_shutdown_sync();
+                let _ = tokio::time::timeout(CUT, taps.close()).await;
+                Some(why)
+            }
+            () = self.drain(grace) => None,
+        }
     }
 
     /// Ends the connection without waiting for anything: the lease is lost.
@@ -214,9 +262,12 @@ impl Connection {
 struct Taps {
     /// No more frames are handed up.
     paused: CancellationToken,
+    /// Nobody holds the connection any more.
+    gone: CancellationToken,
     /// The hook failed for good.
     broken: CancellationToken,
     last_words: Arc<Mutex<Option<String>>>,
+    ear: Ear,
     transport: Arc<Mutex<Option<Arc<dyn Transport>>>>,
     pump: Arc<Mutex<Option<AbortOnDropHandle<()>>>>,
 }
@@ -257,7 +308,8 @@ impl TransportFactory for TappedFactory {
             }
         };
         let (up, handed_up) = async_channel::bounded(1);
-        let pump = tokio::spawn(pump(frames, up, self.taps.clone()));
+        self.taps.ear.hear();
+        let pump = tokio::spawn(pump(frames, up, self.taps.clone(), transport.clone()));
         *self.taps.pump.lock().expect("no panic while it is held") =
             Some(AbortOnDropHandle::new(pump));
         *self
@@ -269,12 +321,26 @@ impl TransportFactory for TappedFactory {
     }
 }
 
-/// Hands frames up until reading is paused. Paused, it keeps the channel open: the library must not
-/// take the pause for an end.
+/// Hands frames up until reading is paused, and ends the socket of a connection that nobody holds.
 async fn pump(
     frames: async_channel::Receiver<TransportEvent>,
     up: async_channel::Sender<TransportEvent>,
     taps: Taps,
+    transport: Arc<dyn Transport>,
+) {
+    // What is not handed up any more is not acknowledged, and comes again.
+    tokio::select! {
+        biased;
+        () = taps.gone.cancelled() => transport.disconnect().await,
+        () = hand_up(frames, up, &taps) => {}
+    }
+}
+
+/// Paused, it keeps the channel open: the library must not take the pause for an end.
+async fn hand_up(
+    frames: async_channel::Receiver<TransportEvent>,
+    up: async_channel::Sender<TransportEvent>,
+    taps: &Taps,
 ) {
     loop {
         // Losing the race leaves the event in the channel: it is not handed up, as it should be.
@@ -289,31 +355,68 @@ async fn pump(
         {
             taps.say(reason.to_string());
         }
+        taps.ear.fill();
         if up.send(event).await.is_err() {
             return;
         }
+        taps.ear.hear();
     }
     up.closed().await;
 }
 
-/// The client version to announce; refreshed once when the server refuses it.
+/// The client version to announce: as configured, or the last one that was fetched. Clones share it.
 #[derive(Clone, Debug)]
-pub struct ClientVersion(watch::Sender<Option<(u32, u32, u32)>>);
+pub struct ClientVersion(watch::Sender<Version>);
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Version {
+    Unknown,
+    Configured((u32, u32, u32)),
+    Fetched((u32, u32, u32)),
+}
 
 impl ClientVersion {
-    /// As configured; `None` lets the library fetch the current one at each connect.
+    /// As configured; `None` announces what [`ClientVersion::learn`] fetches, and until then lets the
+    /// library fetch it.
     pub fn new(configured: Option<(u32, u32, u32)>) -> Self {
-        Self(watch::Sender::new(configured))
+        Self(watch::Sender::new(
+            configured.map_or(Version::Unknown, Version::Configured),
+        ))
     }
 
     /// The version to announce.
     pub fn get(&self) -> Option<(u32, u32, u32)> {
-        *self.0.borrow()
+        match *self.0.borrow() {
+            Version::Unknown => None,
+            Version::Configured(version) | Version::Fetched(version) => Some(version),
+        }
     }
 
-    /// Forgets the configured version, so that the current one is fetched. `false`: that was so
-    /// already.
-    pub fn refresh(&self) -> bool {
-        self.0.send_replace(None).is_some()
+    /// Whether an operator chose it, and the server has not refused it.
+    pub fn is_configured(&self) -> bool {
+        matches!(*self.0.borrow(), Version::Configured(_))
+    }
+
+    /// Fetches the current version. `false`: it could not be had. Cancel safe.
+    pub async fn learn(&self, http: &WebClient) -> bool {
+        let http: Arc<dyn HttpClient> = Arc::new(http.clone());
+        match whatsapp_rust::version::fetch_latest_app_version(&http).await {
+            Ok(version) => {
+                self.0.send_replace(Version::Fetched(version));
+                true
+            }
+            Err(error) => {
+                tracing::debug!("the client version could not be fetched: {error:#}");
+                false
+            }
+        }
+    }
+
+    /// The server refused the version: fetches the current one. The library would not: it takes what
+    /// was announced last for fetched just now. `false`: it is the one that was refused, or it could
+    /// not be had. Cancel safe.
+    pub async fn refresh(&self, http: &WebClient) -> bool {
+        let refused = self.get();
+        self.learn(http).await && self.get() != refused
     }
 }

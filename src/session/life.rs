@@ -1,23 +1,26 @@
 //! The life of a session through one term: connect, be told why it ended, decide what comes next.
 
 mod answers;
+mod attempts;
 mod auth;
 mod live;
 
-use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::Duration;
 
 use auth_store::{AuthStore, LocalMedium, Poison};
-use tokio::sync::watch;
-use tokio_util::sync::CancellationToken;
+use tokio::sync::{mpsc, watch};
 use tracing::warn;
 
+use self::attempts::{Attempts, Next};
 use self::auth::UNUSABLE;
 use self::live::Live;
 use super::SessionContext;
 use super::connection::{Connection, End};
 use super::linking::{self, Linking};
+use super::observer::Signal;
+use super::pulse::{Beat, Pulse};
+use super::reins::{Grace, Order, Reins};
 use super::state::SessionState;
 use crate::clock::Boot;
 use crate::lease::keeper::{Loss, Term};
@@ -29,9 +32,9 @@ const SWEEP: Duration = Duration::from_secs(5);
 const SETTLE: Duration = Duration::from_secs(1);
 
 /// How a session ended.
-#[derive(Debug)]
+#[derive(Debug, PartialEq, Eq)]
 pub enum Outcome {
-    /// It was told to stop, and everything is settled: the lease may be released.
+    /// It was told to end, and everything is settled: the lease may be released.
     Stopped,
     /// The lease is gone: nothing more may be touched.
     Lost(Loss),
@@ -46,19 +49,13 @@ pub enum Outcome {
     },
 }
 
-/// Runs the session of `context` until it is told to `stop` or loses its lease. `grace` bounds the
-/// stop. Not cancel safe: dropped, it leaves what is in flight unacknowledged.
-pub async fn run(
-    context: &SessionContext,
-    term: &Term,
-    stop: &CancellationToken,
-    grace: Duration,
-) -> Outcome {
+/// Runs the session of `context` until it is told to end by `reins`, or finds its lease lost. Not
+/// cancel safe: dropped, it leaves what is in flight unacknowledged.
+pub async fn run(context: &SessionContext, term: &Term, reins: &Reins) -> Outcome {
     let life = Life {
         context,
         term,
-        stop,
-        grace,
+        reins,
     };
     life.run().await
 }
@@ -66,24 +63,7 @@ pub async fn run(
 struct Life<'a> {
     context: &'a SessionContext,
     term: &'a Term,
-    stop: &'a CancellationToken,
-    grace: Duration,
-}
-
-/// What follows an ended connection.
-enum Next {
-    Connect,
-    Pause(Duration),
-    Relink(String),
-    Finish(Outcome),
-}
-
-/// What the attempts so far have shown.
-struct Attempts {
-    failed: u32,
-    replaced: VecDeque<Boot>,
-    linking: Linking,
-    connected: bool,
+    reins: &'a Reins,
 }
 
 impl Life<'_> {
@@ -100,12 +80,8 @@ impl Life<'_> {
 
     /// One round for each set of credentials: a logout begins the next.
     async fn generations(&self, medium: &Arc<LocalMedium>) -> Outcome {
-        let mut attempts = Attempts {
-            failed: 0,
-            replaced: VecDeque::new(),
-            linking: Linking::new(self.context.phone.clone(), Boot::now()),
-            connected: false,
-        };
+        let linking = Linking::new(self.context.phone.clone(), Boot::now());
+        let mut attempts = Attempts::new(linking);
         loop {
             let auth = match self.open_auth(medium).await {
                 Ok(auth) => auth,
@@ -120,11 +96,10 @@ impl Life<'_> {
                     if let Err(outcome) = self.retire(&auth, &reason).await {
                         return outcome;
                     }
-                    attempts.linking.begin_anew(Boot::now());
-                    attempts.failed = 0;
+                    attempts.begin_anew(Boot::now());
                 }
                 // Only a poisoned auth store comes here: what it holds in memory is of no use.
-                Next::Connect | Next::Pause(_) => {
+                Next::Connect | Next::Pause(_) | Next::Rest(_) => {
                     self.close_auth(&auth, &Outcome::Lost(Loss::Unanswered))
                         .await;
                 }
@@ -135,8 +110,8 @@ impl Life<'_> {
     /// Connects again and again with the same credentials.
     async fn connections(&self, auth: &Arc<AuthStore>, attempts: &mut Attempts) -> Next {
         loop {
-            if self.stop.is_cancelled() {
-                return Next::Finish(Outcome::Stopped);
+            if let Some(finish) = halt(self.reins.order()) {
+                return finish;
             }
             if !auth.is_current().await
                 && let Some(finish) = self.wait_until_worthwhile(attempts).await
@@ -147,12 +122,13 @@ impl Life<'_> {
                 Ok(end) => self.after(end, auth.is_current().await, attempts).await,
                 Err(next) => next,
             };
-            let pause = match next {
-                Next::Connect => Duration::ZERO,
-                Next::Pause(pause) => pause,
+            let finish = match next {
+                Next::Connect => None,
+                Next::Pause(pause) => self.pause(pause).await,
+                Next::Rest(pause) => self.rest(pause, attempts).await,
                 next => return next,
             };
-            if let Some(finish) = self.pause(pause).await {
+            if let Some(finish) = finish {
                 return finish;
             }
             if auth.poisoned().borrow().is_some() {
@@ -192,27 +168,33 @@ impl Life<'_> {
                 retry: UNUSABLE,
             })
         })?;
-        attempts.connected = false;
+        attempts.begin();
         let mut live = Live::new(self, auth);
+        let mut pulse = Pulse::new(self.context.probe);
         let mut poisoned = auth.poisoned();
         let mut look = tokio::time::interval(linking::LOOK);
         let mut sweep = tokio::time::interval(SWEEP);
+        let mut listen = tokio::time::interval(pulse.pace());
+        listen.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
         // Each branch may lose the race: signals stay queued, the others are levels or clocks.
         let end = loop {
             tokio::select! {
                 biased;
-                loss = self.term.lost() => {
-                    connection.cut().await;
-                    return Err(Next::Finish(Outcome::Lost(loss)));
+                order = self.reins.halted() => {
+                    return Err(match order {
+                        Order::Drain { until } => {
+                            let grace = Grace::new(Boot::now(), until);
+                            self.drain(connection, signals, live, attempts, grace).await
+                        }
+                        order => {
+                            connection.cut().await;
+                            halt(order).expect("it was waited for a halt")
+                        }
+                    });
                 }
                 why = poison(&mut poisoned) => {
                     connection.cut().await;
                     return Err(self.poisoned(&why));
-                }
-                () = self.stop.cancelled() => {
-                    live.end().await;
-                    connection.drain(self.grace).await;
-                    return Err(Next::Finish(Outcome::Stopped));
                 }
                 end = connection.ended() => break end,
                 Some(signal) = signals.recv() => live.hear(signal, &connection, attempts).await,
@@ -224,6 +206,14 @@ impl Life<'_> {
                     }
                 }
                 _ = sweep.tick(), if live.ready() => live.sweep(&connection),
+                _ = listen.tick(), if linked => {
+                    match pulse.listen(connection.ear().last(), Boot::now()) {
+                        Beat::Quiet => {}
+                        Beat::Ask => live.ask(&connection, pulse.patience()),
+                        Beat::Answered => live.hears(attempts),
+                        Beat::Deaf => break End::Deaf,
+                    }
+                }
             }
         };
         // What was said before the end still counts: pairing succeeds right before its restart.
@@ -234,18 +224,68 @@ impl Life<'_> {
         match end {
             // What is not committed must not be flushed either.
             End::Uncommitted => connection.cut().await,
-            _ => connection.drain(SETTLE).await,
+            _ => {
+                connection
+                    .drain(Grace::new(Boot::now(), Boot::now().plus(SETTLE)))
+                    .await
+            }
         }
         Ok(end)
+    }
+
+    /// Ends in the order that loses nothing: nothing new is sent, the server's answers to what was
+    /// sent are waited for while messages go on coming in, then the connection drains.
+    async fn drain(
+        &self,
+        mut connection: Connection,
+        mut signals: mpsc::UnboundedReceiver<Signal>,
+        mut live: Live<'_>,
+        attempts: &mut Attempts,
+        grace: Grace,
+    ) -> Next {
+        live.send_no_more();
+        let patience = tokio::time::sleep(grace.answers().remaining());
+        tokio::pin!(patience);
+        // Each branch may lose the race: signals stay queued, the others are levels or clocks.
+        loop {
+            tokio::select! {
+                biased;
+                loss = self.reins.cut() => {
+                    connection.cut().await;
+                    return Next::Finish(Outcome::Lost(loss));
+                }
+                _ = connection.ended() => break,
+                Some(signal) = signals.recv() => live.hear(signal, &connection, attempts).await,
+                () = live.settled() => break,
+                () = &mut patience => {
+                    warn!(account = %self.context.account, "the server has not answered everything that was sent");
+                    break;
+                }
+            }
+        }
+        live.end().await;
+        let cut = connection.drain_unless(grace, self.reins.cut()).await;
+        Next::Finish(cut.map_or(Outcome::Stopped, Outcome::Lost))
     }
 
     /// Waits, unless the session is over before.
     async fn pause(&self, pause: Duration) -> Option<Next> {
         tokio::select! {
             biased;
-            loss = self.term.lost() => Some(Next::Finish(Outcome::Lost(loss))),
-            () = self.stop.cancelled() => Some(Next::Finish(Outcome::Stopped)),
+            order = self.reins.halted() => halt(order),
             () = tokio::time::sleep(pause) => None,
+        }
+    }
+
+    /// Waits for a person, or for as long as it is worth without one.
+    async fn rest(&self, pause: Duration, attempts: &mut Attempts) -> Option<Next> {
+        tokio::select! {
+            biased;
+            finish = self.pause(pause) => finish,
+            () = self.reins.nudged() => {
+                attempts.forgive();
+                None
+            }
         }
     }
 
@@ -269,6 +309,15 @@ impl Life<'_> {
         if let Err(error) = outcome {
             warn!(account = %self.context.account, %error, "the store did not take what the session tells");
         }
+    }
+}
+
+/// What an order to end makes of the session.
+const fn halt(order: Order) -> Option<Next> {
+    match order {
+        Order::Run => None,
+        Order::Drain { .. } => Some(Next::Finish(Outcome::Stopped)),
+        Order::Cut(loss) => Some(Next::Finish(Outcome::Lost(loss))),
     }
 }
 

@@ -1,9 +1,10 @@
 //! Which numbers we operate, and where their auth state lives.
 
-use sqlx::sqlite::SqliteRow;
+use sqlx::any::AnyRow;
 use sqlx::{Row, query};
 
-use super::{Fence, Result, Store, StoreError, audit, sql};
+use super::audit::{self, Entry};
+use super::{Fence, Result, Store, StoreError};
 use crate::ids::{AccountId, Jid};
 
 /// A number that we operate.
@@ -13,6 +14,10 @@ pub struct Account {
     pub id: AccountId,
     /// Whether workers bid for it.
     pub enabled: bool,
+    /// Whether nothing is sent for it; its session and its intake go on.
+    pub paused: bool,
+    /// When it was resumed last, by the store's clock.
+    pub resumed_at: Option<i64>,
     /// The installation whose disk holds its local auth state; set when it was linked.
     pub auth_home: Option<String>,
     /// The number it is linked to.
@@ -22,13 +27,15 @@ pub struct Account {
 }
 
 impl Account {
-    fn read(row: &SqliteRow) -> Result<Self> {
+    fn read(row: &AnyRow) -> Result<Self> {
         let id: String = row.try_get("account_id")?;
         Ok(Self {
             id: id
                 .parse()
                 .map_err(|error| StoreError::Unusable(format!("in table accounts: {error}")))?,
             enabled: row.try_get::<i64, _>("enabled")? == 1,
+            paused: row.try_get::<i64, _>("paused")? == 1,
+            resumed_at: row.try_get("resumed_at")?,
             auth_home: row.try_get("auth_home")?,
             linked: row
                 .try_get::<Option<String>, _>("linked_jid")?
@@ -38,7 +45,7 @@ impl Account {
     }
 }
 
-const SELECT: &str = "SELECT account_id, enabled, auth_home, linked_jid, linked_at FROM accounts";
+const SELECT: &str = "SELECT account_id, enabled, paused, resumed_at, auth_home, linked_jid, linked_at FROM accounts";
 
 impl Store {
     /// Registers `id`; `false` when it is known already.
@@ -47,19 +54,84 @@ impl Store {
     /// [`StoreError::Unavailable`].
     pub async fn add_account(&self, id: &AccountId, actor: &str) -> Result<bool> {
         let mut tx = self.begin().await?;
-        let added = query(sql(
+        let added = query(self.sql(
             "INSERT INTO accounts(account_id, created_at) VALUES($1, {NOW}) ON CONFLICT DO NOTHING",
         ))
         .bind(id.as_str())
-        .execute(&mut *tx)
+        .execute(&mut tx)
         .await?
         .rows_affected()
             == 1;
         if added {
-            audit::write(&mut tx, Some(id), actor, "account.added", "").await?;
+            audit::write(&mut tx, entry(id, actor, "account.added", "")).await?;
         }
         tx.commit().await?;
+        if added {
+            self.wake().await;
+        }
         Ok(added)
+    }
+
+    /// Lets workers bid for the account, or makes its holder drain and release it. `false`: it was so
+    /// already, or there is no such account.
+    ///
+    /// # Errors
+    /// [`StoreError::Unavailable`].
+    pub async fn set_enabled(&self, id: &AccountId, enabled: bool, actor: &str) -> Result<bool> {
+        let update = "UPDATE accounts SET enabled = $2 WHERE account_id = $1 AND enabled <> $2";
+        let action = if enabled {
+            "account.enabled"
+        } else {
+            "account.disabled"
+        };
+        self.switch(update, id, enabled, actor, action).await
+    }
+
+    /// Stops sending for the account, or resumes it, which is also stamped: a session that waits in
+    /// `conflict` then tries again at once. `false`: it was so already, or there is no such account.
+    /// Resuming what is not paused is stamped too, and is `true`.
+    ///
+    /// # Errors
+    /// [`StoreError::Unavailable`].
+    pub async fn set_paused(&self, id: &AccountId, paused: bool, actor: &str) -> Result<bool> {
+        let (update, action) = if paused {
+            (
+                "UPDATE accounts SET paused = $2 WHERE account_id = $1 AND paused <> $2",
+                "account.paused",
+            )
+        } else {
+            (
+                "UPDATE accounts SET paused = $2, resumed_at = {NOW} WHERE account_id = $1",
+                "account.resumed",
+            )
+        };
+        self.switch(update, id, paused, actor, action).await
+    }
+
+    async fn switch(
+        &self,
+        update: &str,
+        id: &AccountId,
+        on: bool,
+        actor: &str,
+        action: &str,
+    ) -> Result<bool> {
+        let mut tx = self.begin().await?;
+        let changed = query(self.sql(update))
+            .bind(id.as_str())
+            .bind(i64::from(on))
+            .execute(&mut tx)
+            .await?
+            .rows_affected()
+            == 1;
+        if changed {
+            audit::write(&mut tx, entry(id, actor, action, "")).await?;
+        }
+        tx.commit().await?;
+        if changed {
+            self.wake().await;
+        }
+        Ok(changed)
     }
 
     /// One account.
@@ -67,7 +139,7 @@ impl Store {
     /// # Errors
     /// [`StoreError::Unavailable`].
     pub async fn account(&self, id: &AccountId) -> Result<Option<Account>> {
-        query(sql(&format!("{SELECT} WHERE account_id = $1")))
+        query(self.sql(&format!("{SELECT} WHERE account_id = $1")))
             .bind(id.as_str())
             .fetch_optional(&self.readers)
             .await?
@@ -80,7 +152,7 @@ impl Store {
     /// # Errors
     /// [`StoreError::Unavailable`].
     pub async fn accounts(&self) -> Result<Vec<Account>> {
-        query(sql(&format!("{SELECT} ORDER BY account_id")))
+        query(self.sql(&format!("{SELECT} ORDER BY account_id")))
             .fetch_all(&self.readers)
             .await?
             .iter()
@@ -100,28 +172,22 @@ impl Store {
         auth_home: &str,
     ) -> Result<()> {
         let mut tx = self.begin_fenced(fence).await?;
-        query(sql(
+        query(self.sql(
             "UPDATE accounts SET linked_jid = $2, linked_lid = $3, auth_home = $4, linked_at = {NOW} WHERE account_id = $1",
         ))
         .bind(fence.account().as_str())
         .bind(jid.as_str())
         .bind(lid.map(Jid::as_str))
         .bind(auth_home)
-        .execute(&mut *tx)
+        .execute(&mut tx)
         .await?;
         query("DELETE FROM link_codes WHERE account_id = $1")
             .bind(fence.account().as_str())
-            .execute(&mut *tx)
+            .execute(&mut tx)
             .await?;
         let detail = format!("to {jid}");
-        audit::write(
-            &mut tx,
-            Some(fence.account()),
-            "worker",
-            "account.linked",
-            &detail,
-        )
-        .await?;
+        let line = entry(fence.account(), "worker", "account.linked", &detail);
+        audit::write(&mut tx, line).await?;
         tx.commit().await?;
         Ok(())
     }
@@ -134,9 +200,10 @@ impl Store {
         let mut tx = self.begin().await?;
         query("UPDATE accounts SET linked_at = NULL, auth_home = NULL WHERE account_id = $1")
             .bind(account.as_str())
-            .execute(&mut *tx)
+            .execute(&mut tx)
             .await?;
-        audit::write(&mut tx, Some(account), actor, "account.link_forgotten", "").await?;
+        let line = entry(account, actor, "account.link_forgotten", "");
+        audit::write(&mut tx, line).await?;
         tx.commit().await?;
         Ok(())
     }
@@ -149,17 +216,26 @@ impl Store {
         let mut tx = self.begin_fenced(fence).await?;
         query("UPDATE accounts SET linked_at = NULL WHERE account_id = $1")
             .bind(fence.account().as_str())
-            .execute(&mut *tx)
+            .execute(&mut tx)
             .await?;
-        audit::write(
-            &mut tx,
-            Some(fence.account()),
-            "worker",
-            "account.unlinked",
-            why,
-        )
-        .await?;
+        let line = entry(fence.account(), "worker", "account.unlinked", why);
+        audit::write(&mut tx, line).await?;
         tx.commit().await?;
         Ok(())
+    }
+}
+
+fn entry<'a>(
+    account: &'a AccountId,
+    actor: &'a str,
+    action: &'a str,
+    detail: &'a str,
+) -> Entry<'a> {
+    Entry {
+        account,
+        actor,
+        action,
+        detail,
+        epochs: None,
     }
 }

@@ -1,10 +1,10 @@
 //! Who did what to an account, when and why.
 
-use sqlx::sqlite::SqliteConnection;
 use sqlx::{Row, query};
 
-use super::{Result, Store, sql};
-use crate::ids::AccountId;
+use super::connections::Tx;
+use super::{Result, Store};
+use crate::ids::{AccountId, Epoch};
 
 /// One line of the audit.
 #[derive(Clone, Debug, PartialEq, Eq, serde::Serialize)]
@@ -18,26 +18,37 @@ pub struct AuditRow {
     pub action: String,
     /// In words.
     pub detail: String,
+    /// The lease's epoch before it, for what changes or ends a lease.
+    pub epoch_before: Option<i64>,
+    /// The lease's epoch after it.
+    pub epoch_after: Option<i64>,
+}
+
+/// A line to be written.
+pub(super) struct Entry<'a> {
+    pub(super) account: &'a AccountId,
+    pub(super) actor: &'a str,
+    pub(super) action: &'a str,
+    pub(super) detail: &'a str,
+    pub(super) epochs: Option<(Epoch, Epoch)>,
 }
 
 /// Adds a line, in the transaction of what it tells about.
-pub(super) async fn write(
-    tx: &mut SqliteConnection,
-    account: Option<&AccountId>,
-    actor: &str,
-    action: &str,
-    detail: &str,
-) -> Result<()> {
-    query(sql(
-        "INSERT INTO audit(id, at, account_id, actor, action, detail) VALUES($1, {NOW}, $2, $3, $4, $5)",
-    ))
-    .bind(uuid::Uuid::now_v7().simple().to_string())
-    .bind(account.map(AccountId::as_str))
-    .bind(actor)
-    .bind(action)
-    .bind(detail)
-    .execute(tx)
-    .await?;
+pub(super) async fn write(tx: &mut Tx, entry: Entry<'_>) -> Result<()> {
+    let insert = tx.sql(
+        "INSERT INTO audit(id, at, account_id, actor, action, detail, epoch_before, epoch_after)
+         VALUES($1, {NOW}, $2, $3, $4, $5, $6, $7)",
+    );
+    query(insert)
+        .bind(uuid::Uuid::now_v7().simple().to_string())
+        .bind(entry.account.as_str())
+        .bind(entry.actor)
+        .bind(entry.action)
+        .bind(super::stored(entry.detail))
+        .bind(entry.epochs.map(|(before, _)| before.0))
+        .bind(entry.epochs.map(|(_, after)| after.0))
+        .execute(tx)
+        .await?;
     Ok(())
 }
 
@@ -47,20 +58,25 @@ impl Store {
     /// # Errors
     /// [`super::StoreError::Unavailable`].
     pub async fn audit(&self, account: &AccountId, limit: i64) -> Result<Vec<AuditRow>> {
-        query("SELECT at, actor, action, detail FROM audit WHERE account_id = $1 ORDER BY at DESC, id DESC LIMIT $2")
-            .bind(account.as_str())
-            .bind(limit)
-            .fetch_all(&self.readers)
-            .await?
-            .iter()
-            .map(|row| {
-                Ok(AuditRow {
-                    at: row.try_get("at")?,
-                    actor: row.try_get("actor")?,
-                    action: row.try_get("action")?,
-                    detail: row.try_get("detail")?,
-                })
+        query(
+            "SELECT at, actor, action, detail, epoch_before, epoch_after FROM audit
+             WHERE account_id = $1 ORDER BY at DESC, id DESC LIMIT $2",
+        )
+        .bind(account.as_str())
+        .bind(limit)
+        .fetch_all(&self.readers)
+        .await?
+        .iter()
+        .map(|row| {
+            Ok(AuditRow {
+                at: row.try_get("at")?,
+                actor: row.try_get("actor")?,
+                action: row.try_get("action")?,
+                detail: row.try_get("detail")?,
+                epoch_before: row.try_get("epoch_before")?,
+                epoch_after: row.try_get("epoch_after")?,
             })
-            .collect()
+        })
+        .collect()
     }
 }

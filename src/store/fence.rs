@@ -1,9 +1,12 @@
 //! The proof of a lease that every protected write carries.
 
+use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
+use std::time::Duration;
 
-use sqlx::sqlite::SqliteConnection;
+use tokio::sync::{Mutex, OwnedMutexGuard};
 
+use super::connections::Tx;
 use super::{Result, StoreError};
 use crate::ids::{AccountId, Epoch, Token};
 
@@ -15,6 +18,7 @@ pub struct Fence {
     epoch: Epoch,
     token: Token,
     counter: AtomicI64,
+    turn: Arc<Mutex<()>>,
 }
 
 impl Fence {
@@ -24,6 +28,7 @@ impl Fence {
             epoch,
             token,
             counter: AtomicI64::new(0),
+            turn: Arc::default(),
         }
     }
 
@@ -47,17 +52,30 @@ impl Fence {
         (self.epoch.0 << 40) | self.counter.fetch_add(1, Ordering::Relaxed)
     }
 
+    /// The right to the next transaction under this fence. Transactions of one account read before
+    /// they write, so within the holder they go one after the other; between holders, the row lock
+    /// of [`Fence::check`] keeps them apart.
+    pub(super) async fn turn(&self, patience: Duration) -> Result<OwnedMutexGuard<()>> {
+        tokio::time::timeout(patience, self.turn.clone().lock_owned())
+            .await
+            .map_err(|_| StoreError::Unavailable(sqlx::Error::PoolTimedOut))
+    }
+
     /// The first statement of every protected transaction. An expired lease that nobody took is
     /// still this holder's: expiry gives others the right to take it, and only the taking ends it.
-    pub(super) async fn check(&self, tx: &mut SqliteConnection) -> Result<()> {
-        let held: Option<i64> = sqlx::query_scalar(
-            "SELECT 1 FROM lease WHERE account_id = $1 AND epoch = $2 AND token = $3",
-        )
-        .bind(self.account.as_str())
-        .bind(self.epoch.0)
-        .bind(self.token.as_str())
-        .fetch_optional(tx)
-        .await?;
+    ///
+    /// The lock makes a takeover, which changes the row's key, wait for this transaction's end; a
+    /// heartbeat, which does not, goes through.
+    pub(super) async fn check(&self, tx: &mut Tx) -> Result<()> {
+        let held = tx.sql(
+            "SELECT 1 FROM lease WHERE account_id = $1 AND epoch = $2 AND token = $3 {FOR KEY SHARE}",
+        );
+        let held: Option<i64> = sqlx::query_scalar(held)
+            .bind(self.account.as_str())
+            .bind(self.epoch.0)
+            .bind(self.token.as_str())
+            .fetch_optional(tx)
+            .await?;
         held.map(|_| ())
             .ok_or_else(|| StoreError::Fenced(self.account.clone()))
     }

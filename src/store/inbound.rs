@@ -5,7 +5,7 @@ mod commit;
 use sqlx::query;
 
 use self::commit::{Commit, settle_what_arrived};
-use super::{Fence, Result, Store};
+use super::{Fence, Result, Store, stored};
 use crate::ids::{AccountId, ConversationId, JobId};
 use crate::inbound::disposition::Disposition;
 use crate::inbound::identity::Identity;
@@ -88,7 +88,7 @@ impl Store {
             "SELECT result FROM inbox WHERE account_id = $1 AND message_id = $2 ORDER BY key",
         )
         .bind(account.as_str())
-        .bind(message_id)
+        .bind(stored(message_id))
         .fetch_all(&self.readers)
         .await?)
     }
@@ -115,7 +115,7 @@ impl Store {
         .bind(&missing.chat)
         .bind(&missing.sender)
         .bind(&missing.message_id)
-        .execute(&mut *tx)
+        .execute(&mut tx)
         .await?;
         if settled.rows_affected() == 0 {
             tx.commit().await?;

@@ -1,9 +1,9 @@
 //! Agent work, as an operator sees it. Claiming and completing come with the agent queue.
 
-use sqlx::sqlite::SqliteRow;
+use sqlx::any::AnyRow;
 use sqlx::{Row, query};
 
-use super::{Result, Store, StoreError, sql};
+use super::{Result, Store, StoreError};
 use crate::ids::{AccountId, ConversationId, JobId};
 
 /// Where a job stands.
@@ -119,7 +119,7 @@ const COLUMNS: &str =
     COALESCE(i.message_id, j.key) AS message_id";
 
 impl Job {
-    fn read(row: &SqliteRow) -> Result<Self> {
+    fn read(row: &AnyRow) -> Result<Self> {
         let odd = |error: String| StoreError::Unusable(format!("in table jobs: {error}"));
         let account: String = row.try_get("account_id")?;
         Ok(Self {
@@ -149,7 +149,7 @@ impl Store {
     /// # Errors
     /// [`StoreError::Unavailable`].
     pub async fn jobs(&self, filter: &JobFilter) -> Result<Vec<Job>> {
-        query(sql(&format!(
+        query(self.sql(&format!(
             "SELECT {COLUMNS} FROM jobs j LEFT JOIN inbox i ON i.account_id = j.account_id AND i.key = j.key
              WHERE ($1 IS NULL OR j.account_id = $1) AND ($2 IS NULL OR j.status = $2)
              ORDER BY j.created_at DESC, j.ord DESC LIMIT $3"
@@ -169,7 +169,7 @@ impl Store {
     /// # Errors
     /// [`StoreError::Unavailable`].
     pub async fn job(&self, id: &JobId) -> Result<Option<JobDetail>> {
-        let row = query(sql(&format!(
+        let row = query(self.sql(&format!(
             "SELECT {COLUMNS}, m.sender_pn, m.sender_lid, m.push_name, m.sent_at, m.content, m.context
              FROM jobs j
              LEFT JOIN inbox i ON i.account_id = j.account_id AND i.key = j.key

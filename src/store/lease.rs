@@ -1,12 +1,20 @@
 //! Lease statements. What they promise is told in [`crate::lease`].
 
+mod acquire;
+
+use std::collections::HashSet;
+use std::fmt::Write;
+use std::sync::Arc;
 use std::time::Duration;
 
-use sqlx::Row;
-use sqlx::sqlite::SqliteRow;
+use sqlx::any::AnyRow;
+use sqlx::{Row, query, query_scalar};
 
-use super::{Fence, Result, Store, StoreError, audit, sql};
+use super::audit::{self, Entry};
+use super::{Fence, Result, Store, StoreError};
 use crate::ids::{AccountId, Epoch, OwnerId, Token};
+
+pub use acquire::AcquireLease;
 
 /// A lease as the store knows it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -15,7 +23,7 @@ pub struct LeaseRow {
     pub account: AccountId,
     /// Number of the acquisition.
     pub epoch: Epoch,
-    /// Who acquired it last.
+    /// Who acquired it last; empty after a forced release.
     pub owner: OwnerId,
     /// Heartbeats since then.
     pub beat: i64,
@@ -23,6 +31,8 @@ pub struct LeaseRow {
     pub expires_at: i64,
     /// How long it still runs by the store's clock; negative when it ended.
     pub remaining_ms: i64,
+    /// The `WORKER_ID` that should have it next; empty: anybody but its holder.
+    pub successor: Option<String>,
 }
 
 impl LeaseRow {
@@ -31,7 +41,7 @@ impl LeaseRow {
         self.remaining_ms <= 0
     }
 
-    fn read(row: &SqliteRow) -> Result<Self> {
+    fn read(row: &AnyRow) -> Result<Self> {
         let account: String = row.try_get("account_id")?;
         Ok(Self {
             account: account
@@ -42,96 +52,52 @@ impl LeaseRow {
             beat: row.try_get("beat")?,
             expires_at: row.try_get("expires_at")?,
             remaining_ms: row.try_get("remaining_ms")?,
+            successor: row.try_get("successor")?,
         })
     }
 }
 
-/// A bid for a lease.
-#[derive(Clone, Debug)]
-pub struct AcquireLease<'a> {
-    /// Whose lease.
-    pub account: &'a AccountId,
-    /// Who bids.
-    pub owner: &'a OwnerId,
-    /// For how long.
-    pub ttl: Duration,
-    /// Epoch and beat that the bidder saw unchanged for a whole TTL on its own monotonic clock: a
-    /// holder that dead may be replaced even when the store's clock stepped back.
-    pub unchanged: Option<(Epoch, i64)>,
-    /// The bidder holds the file lock that the holder of this epoch had on this machine, so that
-    /// holder's process is dead.
-    pub dead: Option<Epoch>,
-}
+const SELECT: &str = "SELECT account_id, epoch, owner, beat, expires_at, expires_at - {NOW} AS remaining_ms, successor FROM lease";
 
-const SELECT: &str = "SELECT account_id, epoch, owner, beat, expires_at, expires_at - {NOW} AS remaining_ms FROM lease";
+/// How many leases one statement renews at most: SQLite takes 32,766 values in a statement.
+const RENEWED_AT_ONCE: usize = 8192;
 
 impl Store {
-    /// Takes the lease when it is free (or its holder proven dead). `None`: somebody holds it.
-    ///
-    /// # Errors
-    /// [`StoreError::Unavailable`]: it is not known whether the lease was taken; the next bid will
-    /// tell, since a lost answer leaves a lease that nobody renews.
-    pub async fn acquire_lease(&self, bid: AcquireLease<'_>) -> Result<Option<Fence>> {
-        let token = Token::random();
-        let (epoch, beat) = bid.unchanged.map_or((-1, -1), |(e, b)| (e.0, b));
-        self.is_still_there()?;
-        let mut tx = self.leases.begin_with("BEGIN IMMEDIATE").await?;
-        let taken: Option<i64> = sqlx::query_scalar(sql(
-            "INSERT INTO lease(account_id, epoch, token, owner, beat, expires_at)
-             VALUES($1, 1, $2, $3, 0, {NOW} + $4)
-             ON CONFLICT(account_id) DO UPDATE SET epoch = lease.epoch + 1, token = excluded.token,
-               owner = excluded.owner, beat = 0, expires_at = excluded.expires_at
-             WHERE lease.expires_at <= {NOW} OR (lease.epoch = $5 AND lease.beat = $6) OR lease.epoch = $7
-             RETURNING epoch",
-        ))
-        .bind(bid.account.as_str())
-        .bind(token.as_str())
-        .bind(bid.owner.as_str())
-        .bind(millis(bid.ttl))
-        .bind(epoch)
-        .bind(beat)
-        .bind(bid.dead.map_or(-1, |epoch| epoch.0))
-        .fetch_optional(&mut *tx)
-        .await?;
-        let Some(epoch) = taken else {
-            return Ok(None);
-        };
-        let how = match (bid.dead, bid.unchanged) {
-            (Some(_), _) => "holder's process is dead",
-            (_, Some(_)) => "no beat for a whole TTL",
-            _ => "free",
-        };
-        let detail = format!("epoch {} -> {epoch}: {how}", epoch - 1);
-        audit::write(
-            &mut tx,
-            Some(bid.account),
-            bid.owner.as_str(),
-            "lease.acquired",
-            &detail,
-        )
-        .await?;
-        tx.commit().await?;
-        Ok(Some(Fence::new(bid.account.clone(), Epoch(epoch), token)))
-    }
-
-    /// Extends the lease by `ttl` from now and returns its beat. `None`: it is lost, or it ran out
-    /// and must be acquired anew.
+    /// Extends each of the leases by `ttl` from now, all in one statement, and tells whose were
+    /// extended. What is missing in the answer is lost, or ran out and must be acquired anew.
     ///
     /// # Errors
     /// [`StoreError::Unavailable`]: unknown; trust runs on until its own deadline.
-    pub async fn renew_lease(&self, fence: &Fence, ttl: Duration) -> Result<Option<i64>> {
+    pub async fn renew_leases(
+        &self,
+        fences: &[Arc<Fence>],
+        ttl: Duration,
+    ) -> Result<HashSet<AccountId>> {
         self.is_still_there()?;
-        Ok(sqlx::query_scalar(sql(
-            "UPDATE lease SET beat = beat + 1, expires_at = {NOW} + $4
-             WHERE account_id = $1 AND epoch = $2 AND token = $3 AND expires_at > {NOW}
-             RETURNING beat",
-        ))
-        .bind(fence.account().as_str())
-        .bind(fence.epoch().0)
-        .bind(fence.token().as_str())
-        .bind(millis(ttl))
-        .fetch_optional(&self.leases)
-        .await?)
+        let mut kept = HashSet::with_capacity(fences.len());
+        for fences in fences.chunks(RENEWED_AT_ONCE) {
+            // Few different texts, so that prepared statements are used again: the places that are
+            // left over repeat the last lease, and a row is updated once however often it is named.
+            let places = fences.len().next_power_of_two();
+            let mut statement = query_scalar(self.sql(&renewal(places))).bind(millis(ttl));
+            for place in 0..places {
+                let fence = &fences[place.min(fences.len() - 1)];
+                statement = statement
+                    .bind(fence.account().as_str())
+                    .bind(fence.epoch().0)
+                    .bind(fence.token().as_str());
+            }
+            // All rows, because the end of the answer tells of the commit.
+            let accounts: Vec<String> = statement.fetch_all(&self.leases).await?;
+            let fenced = fences.iter().map(|fence| fence.account());
+            let accounts: HashSet<String> = accounts.into_iter().collect();
+            kept.extend(
+                fenced
+                    .filter(|account| accounts.contains(account.as_str()))
+                    .cloned(),
+            );
+        }
+        Ok(kept)
     }
 
     /// Gives the lease up, so that a standby may take it at once. `false`: it was lost already.
@@ -139,30 +105,32 @@ impl Store {
     /// # Errors
     /// [`StoreError::Unavailable`]: it then ends by its TTL.
     pub async fn release_lease(&self, fence: &Fence, owner: &OwnerId, why: &str) -> Result<bool> {
-        self.is_still_there()?;
-        let mut tx = self.leases.begin_with("BEGIN IMMEDIATE").await?;
-        let done = sqlx::query(
-            "UPDATE lease SET expires_at = 0 WHERE account_id = $1 AND epoch = $2 AND token = $3",
+        let mut tx = self.begin_lease().await?;
+        let done = query(
+            "UPDATE lease SET expires_at = 0
+             WHERE account_id = $1 AND epoch = $2 AND token = $3 AND expires_at <> 0",
         )
         .bind(fence.account().as_str())
         .bind(fence.epoch().0)
         .bind(fence.token().as_str())
-        .execute(&mut *tx)
+        .execute(&mut tx)
         .await?
         .rows_affected()
             == 1;
         if done {
-            let detail = format!("epoch {}: {why}", fence.epoch());
-            audit::write(
-                &mut tx,
-                Some(fence.account()),
-                owner.as_str(),
-                "lease.released",
-                &detail,
-            )
-            .await?;
+            let entry = Entry {
+                account: fence.account(),
+                actor: owner.as_str(),
+                action: "lease.released",
+                detail: why,
+                epochs: Some((fence.epoch(), fence.epoch())),
+            };
+            audit::write(&mut tx, entry).await?;
         }
         tx.commit().await?;
+        if done {
+            self.wake().await;
+        }
         Ok(done)
     }
 
@@ -176,29 +144,64 @@ impl Store {
         account: &AccountId,
         actor: &str,
     ) -> Result<Option<Epoch>> {
-        self.is_still_there()?;
-        let mut tx = self.leases.begin_with("BEGIN IMMEDIATE").await?;
-        let epoch: Option<i64> = sqlx::query_scalar(
+        let mut tx = self.begin_lease().await?;
+        let epoch: Option<i64> = query_scalar(
             "UPDATE lease SET epoch = epoch + 1, token = $2, owner = '', expires_at = 0
              WHERE account_id = $1 RETURNING epoch",
         )
         .bind(account.as_str())
         .bind(Token::random().as_str())
-        .fetch_optional(&mut *tx)
+        .fetch_optional(&mut tx)
         .await?;
         if let Some(epoch) = epoch {
-            let detail = format!("epoch {} -> {epoch}", epoch - 1);
-            audit::write(
-                &mut tx,
-                Some(account),
+            let entry = Entry {
+                account,
                 actor,
-                "lease.force_released",
-                &detail,
-            )
-            .await?;
+                action: "lease.force_released",
+                detail: "taken from its holder",
+                epochs: Some((Epoch(epoch - 1), Epoch(epoch))),
+            };
+            audit::write(&mut tx, entry).await?;
         }
         tx.commit().await?;
+        if epoch.is_some() {
+            self.wake().await;
+        }
         Ok(epoch.map(Epoch))
+    }
+
+    /// Notes that the worker `to` (a `WORKER_ID`; empty: anybody but the holder) should have the
+    /// lease next. `false`: the account never had a lease.
+    ///
+    /// # Errors
+    /// [`StoreError::Unavailable`].
+    pub async fn transfer_lease(&self, account: &AccountId, to: &str, actor: &str) -> Result<bool> {
+        let mut tx = self.begin_lease().await?;
+        let epoch: Option<i64> =
+            query_scalar("UPDATE lease SET successor = $2 WHERE account_id = $1 RETURNING epoch")
+                .bind(account.as_str())
+                .bind(to)
+                .fetch_optional(&mut tx)
+                .await?;
+        if let Some(epoch) = epoch {
+            let detail = match to {
+                "" => "to anybody else".to_owned(),
+                to => format!("to '{to}'"),
+            };
+            let entry = Entry {
+                account,
+                actor,
+                action: "lease.transfer",
+                detail: &detail,
+                epochs: Some((Epoch(epoch), Epoch(epoch))),
+            };
+            audit::write(&mut tx, entry).await?;
+        }
+        tx.commit().await?;
+        if epoch.is_some() {
+            self.wake().await;
+        }
+        Ok(epoch.is_some())
     }
 
     /// The lease of one account.
@@ -206,7 +209,7 @@ impl Store {
     /// # Errors
     /// [`StoreError::Unavailable`].
     pub async fn lease(&self, account: &AccountId) -> Result<Option<LeaseRow>> {
-        sqlx::query(sql(&format!("{SELECT} WHERE account_id = $1")))
+        query(self.sql(&format!("{SELECT} WHERE account_id = $1")))
             .bind(account.as_str())
             .fetch_optional(&self.readers)
             .await?
@@ -219,7 +222,7 @@ impl Store {
     /// # Errors
     /// [`StoreError::Unavailable`].
     pub async fn leases(&self) -> Result<Vec<LeaseRow>> {
-        sqlx::query(sql(&format!("{SELECT} ORDER BY account_id")))
+        query(self.sql(&format!("{SELECT} ORDER BY account_id")))
             .fetch_all(&self.readers)
             .await?
             .iter()
@@ -228,6 +231,20 @@ impl Store {
     }
 }
 
-fn millis(duration: Duration) -> i64 {
+/// The statement that renews as many leases as it has `places`.
+fn renewal(places: usize) -> String {
+    let mut text = "UPDATE lease SET beat = beat + 1, expires_at = {NOW} + $1
+         WHERE expires_at > {NOW} AND (account_id, epoch, token) IN (VALUES "
+        .to_owned();
+    for place in 0..places {
+        let n = 2 + 3 * place;
+        let comma = if place == 0 { "" } else { "," };
+        write!(text, "{comma}(${n},${},${})", n + 1, n + 2).expect("a String takes everything");
+    }
+    text.push_str(") RETURNING account_id");
+    text
+}
+
+pub(super) fn millis(duration: Duration) -> i64 {
     i64::try_from(duration.as_millis()).unwrap_or(i64::MAX)
 }

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use sqlx::{Row, query};
 
-use super::{Fence, Result, Store, StoreError, sql};
+use super::{Fence, Result, Store, StoreError};
 use crate::ids::{AccountId, Phone};
 
 /// Whether a code is a picture or is typed.
@@ -64,7 +64,7 @@ impl Store {
     /// [`StoreError::Fenced`], [`StoreError::Unavailable`].
     pub async fn publish_link_code(&self, fence: &Fence, code: &LinkCode) -> Result<()> {
         let mut tx = self.begin_fenced(fence).await?;
-        query(sql(
+        query(self.sql(
             "INSERT INTO link_codes(account_id, epoch, kind, code, expires_at) VALUES($1, $2, $3, $4, {NOW} + $5)
              ON CONFLICT(account_id) DO UPDATE SET epoch = excluded.epoch, kind = excluded.kind,
                code = excluded.code, expires_at = excluded.expires_at",
@@ -77,7 +77,7 @@ impl Store {
         })
         .bind(&code.code)
         .bind(i64::try_from(code.remaining.as_millis()).unwrap_or(i64::MAX))
-        .execute(&mut *tx)
+        .execute(&mut tx)
         .await?;
         tx.commit().await?;
         Ok(())
@@ -88,7 +88,7 @@ impl Store {
     /// # Errors
     /// [`StoreError::Unavailable`].
     pub async fn link_code(&self, account: &AccountId) -> Result<Option<LinkCode>> {
-        let row = query(sql(
+        let row = query(self.sql(
             "SELECT c.kind, c.code, c.expires_at - {NOW} AS remaining FROM link_codes c
              JOIN lease l ON l.account_id = c.account_id AND l.epoch = c.epoch
              WHERE c.account_id = $1 AND c.expires_at > {NOW} AND l.expires_at > {NOW}",
@@ -122,10 +122,10 @@ impl Store {
         phone: Option<&Phone>,
         watching: Duration,
     ) -> Result<()> {
-        query(sql(
+        query(self.sql(
             "INSERT INTO link_wishes(account_id, watched_until, phone, asked_at) VALUES($1, {NOW} + $2, $3, {NOW})
              ON CONFLICT(account_id) DO UPDATE SET watched_until = excluded.watched_until,
-               asked_at = CASE WHEN link_wishes.phone IS excluded.phone THEN link_wishes.asked_at ELSE excluded.asked_at END,
+               asked_at = CASE WHEN link_wishes.phone IS NOT DISTINCT FROM excluded.phone THEN link_wishes.asked_at ELSE excluded.asked_at END,
                phone = excluded.phone",
         ))
         .bind(account.as_str())
@@ -141,7 +141,7 @@ impl Store {
     /// # Errors
     /// [`StoreError::Unavailable`].
     pub async fn link_wish(&self, account: &AccountId) -> Result<Option<LinkWish>> {
-        let row = query(sql(
+        let row = query(self.sql(
             "SELECT phone, asked_at FROM link_wishes WHERE account_id = $1 AND watched_until > {NOW}",
         ))
         .bind(account.as_str())
@@ -170,7 +170,7 @@ impl Store {
         detail: &str,
     ) -> Result<()> {
         let mut tx = self.begin_fenced(fence).await?;
-        query(sql(
+        query(self.sql(
             "INSERT INTO session_status(account_id, epoch, state, reason, detail, since)
              VALUES($1, $2, $3, $4, $5, {NOW})
              ON CONFLICT(account_id) DO UPDATE SET epoch = excluded.epoch, state = excluded.state,
@@ -183,7 +183,7 @@ impl Store {
         .bind(state)
         .bind(reason)
         .bind(detail)
-        .execute(&mut *tx)
+        .execute(&mut tx)
         .await?;
         tx.commit().await?;
         Ok(())
@@ -194,7 +194,7 @@ impl Store {
     /// # Errors
     /// [`StoreError::Unavailable`].
     pub async fn session_status(&self, account: &AccountId) -> Result<Option<SessionStatus>> {
-        let row = query(sql(
+        let row = query(self.sql(
             "SELECT s.state, s.reason, s.detail, s.since FROM session_status s
              JOIN lease l ON l.account_id = s.account_id AND l.epoch = s.epoch
              WHERE s.account_id = $1 AND l.expires_at > {NOW}",

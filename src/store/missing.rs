@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use sqlx::{Row, query};
 
-use super::{Fence, Result, Store, sql};
+use super::{Fence, Result, Store, stored};
 use crate::ids::AccountId;
 
 /// How a message came to be missing.
@@ -57,14 +57,15 @@ impl Store {
         message_id: &str,
     ) -> Result<bool> {
         let found: i64 = sqlx::query_scalar(
-            "SELECT EXISTS(SELECT 1 FROM inbox WHERE account_id = $1 AND message_id = $2
+            "SELECT CASE WHEN EXISTS(SELECT 1 FROM inbox WHERE account_id = $1 AND message_id = $2
                AND (chat_jid = $3 OR chat_pn = $3 OR chat_lid = $3)
-               AND (sender_pn = $4 OR sender_lid = $4 OR (sender_pn IS NULL AND sender_lid IS NULL)))",
+               AND (sender_pn = $4 OR sender_lid = $4 OR (sender_pn IS NULL AND sender_lid IS NULL)))
+             THEN 1 ELSE 0 END",
         )
         .bind(account.as_str())
-        .bind(message_id)
-        .bind(without_device(chat))
-        .bind(without_device(sender))
+        .bind(stored(message_id))
+        .bind(stored(&without_device(chat)))
+        .bind(stored(&without_device(sender)))
         .fetch_one(&self.readers)
         .await?;
         Ok(found == 1)
@@ -85,27 +86,27 @@ impl Store {
         wait: Duration,
     ) -> Result<MissingNote> {
         let mut tx = self.begin_fenced(fence).await?;
-        query(sql(
+        query(self.sql(
             "INSERT INTO missing(account_id, chat, sender, message_id, kind, first_seen, due)
              VALUES($1, $2, $3, $4, $5, {NOW}, {NOW} + $6)
              ON CONFLICT(account_id, chat, sender, message_id) DO NOTHING",
         ))
         .bind(fence.account().as_str())
-        .bind(chat)
-        .bind(sender)
-        .bind(message_id)
+        .bind(stored(chat))
+        .bind(stored(sender))
+        .bind(stored(message_id))
         .bind(kind.as_str())
         .bind(i64::try_from(wait.as_millis()).unwrap_or(i64::MAX))
-        .execute(&mut *tx)
+        .execute(&mut tx)
         .await?;
         let outcome: Option<String> = sqlx::query_scalar(
             "SELECT outcome FROM missing WHERE account_id = $1 AND chat = $2 AND sender = $3 AND message_id = $4",
         )
         .bind(fence.account().as_str())
-        .bind(chat)
-        .bind(sender)
-        .bind(message_id)
-        .fetch_one(&mut *tx)
+        .bind(stored(chat))
+        .bind(stored(sender))
+        .bind(stored(message_id))
+        .fetch_one(&mut tx)
         .await?;
         tx.commit().await?;
         Ok(match outcome.as_deref() {
@@ -123,7 +124,7 @@ impl Store {
         account: &AccountId,
         limit: i64,
     ) -> Result<Vec<MissingMessage>> {
-        query(sql(
+        query(self.sql(
             "SELECT chat, sender, message_id, kind, asked, {NOW} - first_seen AS age FROM missing
              WHERE account_id = $1 AND outcome IS NULL AND due <= {NOW} ORDER BY due LIMIT $2",
         ))
@@ -161,7 +162,7 @@ impl Store {
         wait: Duration,
     ) -> Result<()> {
         let mut tx = self.begin_fenced(fence).await?;
-        query(sql(
+        query(self.sql(
             "UPDATE missing SET asked = asked + 1, due = {NOW} + $5
              WHERE account_id = $1 AND chat = $2 AND sender = $3 AND message_id = $4",
         ))
@@ -170,7 +171,7 @@ impl Store {
         .bind(&missing.sender)
         .bind(&missing.message_id)
         .bind(i64::try_from(wait.as_millis()).unwrap_or(i64::MAX))
-        .execute(&mut *tx)
+        .execute(&mut tx)
         .await?;
         tx.commit().await?;
         Ok(())

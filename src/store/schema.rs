@@ -1,134 +1,158 @@
-//! Migrations and what is checked before a store is used.
+//! Migrations. Each only adds (tables, columns), so that an older worker runs on with the newer schema;
+//! what takes something away comes a release after the last reader, and raises `min_compatible`.
+//!
+//! A migration and its mark in `schema_meta` are one transaction: a crash in the middle leaves nothing,
+//! and of two processes that migrate at once one waits, finds the mark and goes on.
 
-use std::os::unix::fs::OpenOptionsExt;
-use std::path::Path;
+use std::time::Duration;
 
-use sqlx::migrate::{Migration, MigrationType, Migrator};
-use sqlx::sqlite::SqlitePool;
+use sqlx::raw_sql;
 
-use super::{Result, StoreError};
+use super::connections::{Connections, Tx};
+use super::error::sqlstate;
+use super::{Engine, Result, StoreError};
+use crate::clock::Boot;
+
+/// The text of each migration; its number is its place, from 1.
+const MIGRATIONS: [&str; 2] = [
+    include_str!("../../migrations/001_init.sql"),
+    include_str!("../../migrations/002_fleet.sql"),
+];
 
 /// The newest migration that this binary knows.
-const VERSION: i64 = 1;
+const VERSION: i64 = MIGRATIONS.len() as i64;
 
-const MIGRATIONS: [(i64, &str, &str); 1] =
-    [(1, "init", include_str!("../../migrations/001_init.sql"))];
+/// How long a lock that others hold is waited for.
+const PATIENCE: Duration = Duration::from_secs(30);
 
-/// Brings the schema up to date and returns the store's id. The caller has the [`Turn`].
-pub(super) async fn migrate(pool: &SqlitePool, path: &Path) -> Result<String> {
-    if let Some((version, min_compatible)) = version(pool).await?
-        && VERSION < min_compatible
-    {
-        return Err(StoreError::Unusable(format!(
-            "{} has schema {version}, which needs a binary that knows schema {min_compatible} or later; this one knows {VERSION}. Use the newer binary.",
-            path.display()
-        )));
-    }
-    let migrations = MIGRATIONS
-        .iter()
-        .map(|&(version, name, text)| {
-            Migration::new(
+/// How often a migration that finds its tables made is begun again: whoever made them has committed by
+/// then, with the mark.
+const RACES: u32 = 5;
+
+/// Brings the schema up to date and returns the store's id. `place` is told to people.
+pub(super) async fn migrate(store: &Connections, engine: Engine, place: &str) -> Result<String> {
+    let began = Boot::now();
+    let mut races = 0;
+    loop {
+        match step(store, engine).await {
+            Ok(Schema::Older) => {}
+            Ok(Schema::Current { store_id }) => return Ok(store_id),
+            Ok(Schema::TooNew {
                 version,
-                name.into(),
-                MigrationType::Simple,
-                sqlx::SqlSafeStr::into_sql_str(text),
-                false,
-            )
-        })
-        .collect();
-    let mut migrator = Migrator::with_migrations(migrations);
-    // A newer binary may have gone ahead during a rollover.
-    migrator.set_ignore_missing(true);
-    migrator.run(pool).await.map_err(|error| {
-        StoreError::Unusable(format!("{} cannot be migrated: {error}", path.display()))
-    })?;
-    sqlx::query(
-        "INSERT INTO schema_meta(one, version, min_compatible, store_id) VALUES(1, $1, 1, $2)
-         ON CONFLICT(one) DO UPDATE SET version = MAX(schema_meta.version, excluded.version)",
-    )
-    .bind(VERSION)
-    .bind(uuid::Uuid::new_v4().to_string())
-    .execute(pool)
-    .await?;
-    Ok(sqlx::query_scalar("SELECT store_id FROM schema_meta")
-        .fetch_one(pool)
-        .await?)
-}
-
-async fn version(pool: &SqlitePool) -> Result<Option<(i64, i64)>> {
-    let exists: i64 =
-        sqlx::query_scalar("SELECT COUNT(*) FROM sqlite_master WHERE name = 'schema_meta'")
-            .fetch_one(pool)
-            .await?;
-    if exists == 0 {
-        return Ok(None);
-    }
-    Ok(
-        sqlx::query_as("SELECT version, min_compatible FROM schema_meta")
-            .fetch_optional(pool)
-            .await?,
-    )
-}
-
-/// Processes that start at once open and migrate the store one after the other. The lock goes with
-/// the file handle.
-pub(super) struct Turn(#[expect(dead_code, reason = "dropping it unlocks")] std::fs::File);
-
-impl Turn {
-    /// Waits for the turn, and makes the store's file when there is none: for its owner's eyes only.
-    pub(super) async fn take(store: &Path) -> Result<Self> {
-        let (path, lock) = (store.to_owned(), store.with_extension("open.lock"));
-        let lock = tokio::task::spawn_blocking(move || {
-            let lock = std::fs::File::create(&lock)?;
-            lock.lock()?;
-            std::fs::OpenOptions::new()
-                .append(true)
-                .create(true)
-                .mode(0o600)
-                .open(&path)?;
-            std::io::Result::Ok(lock)
-        });
-        lock.await
-            .expect("locking a file does not panic")
-            .map(Self)
-            .map_err(|error| {
-                StoreError::Unusable(format!(
-                    "no file can be made beside {}: {error}",
-                    store.display()
-                ))
-            })
-    }
-}
-
-/// SQLite's locks are not reliable on network file systems, and the lease stands on them.
-pub(super) fn refuse_network_file_system(path: &Path) -> Result<()> {
-    // From statfs(2): NFS, SMB, CIFS, SMB2, AFS, Coda, NCP, Ceph, 9P.
-    const NETWORK: [i64; 9] = [
-        0x6969,
-        0x517b,
-        0xff53_4d42,
-        0xfe53_4d42,
-        0x5346_414f,
-        0x7375_7245,
-        0x564c,
-        0x00c3_6400,
-        0x0102_1997,
-    ];
-    let dir = path
-        .parent()
-        .filter(|dir| !dir.as_os_str().is_empty())
-        .unwrap_or(Path::new("."));
-    match rustix::fs::statfs(dir) {
-        Ok(stat) if NETWORK.contains(&(stat.f_type & 0xffff_ffff)) => {
-            Err(StoreError::Unusable(format!(
-                "STORE_URL: {} is on a network file system, where SQLite's locks cannot be trusted: use a local disk",
-                dir.display()
-            )))
+                min_compatible,
+            }) => {
+                return Err(StoreError::Unusable(format!(
+                    "{place} has schema {version}, which needs a binary that knows schema {min_compatible} or later; this one knows {VERSION}. Use the newer binary."
+                )));
+            }
+            Err(error) if is_locked(&error) && Boot::now().since(began) < PATIENCE => {
+                tokio::time::sleep(Duration::from_millis(50)).await;
+            }
+            Err(error) if is_made_already(&error) && races < RACES => {
+                races += 1;
+                tokio::time::sleep(Duration::from_millis(50)).await;
+            }
+            Err(StoreError::Rejected(error)) => {
+                return Err(cannot_migrate(place, &error));
+            }
+            // SQLITE_ERROR: the statement does not fit the tables that are there.
+            Err(StoreError::Unavailable(sqlx::Error::Database(error)))
+                if error.code().as_deref() == Some("1") =>
+            {
+                return Err(cannot_migrate(place, &error));
+            }
+            Err(error) => return Err(error),
         }
-        Ok(_) => Ok(()),
-        Err(error) => Err(StoreError::Unusable(format!(
-            "STORE_URL: {} cannot be read: {error}",
-            dir.display()
-        ))),
     }
+}
+
+fn cannot_migrate(place: &str, error: &dyn std::error::Error) -> StoreError {
+    StoreError::Unusable(format!("{place} cannot be migrated: {error}"))
+}
+
+enum Schema {
+    /// Another step is needed.
+    Older,
+    /// This binary can use it; it may be newer.
+    Current { store_id: String },
+    /// It must not be used by this binary.
+    TooNew { version: i64, min_compatible: i64 },
+}
+
+/// Looks at the schema and runs the next migration, if there is one.
+async fn step(store: &Connections, engine: Engine) -> Result<Schema> {
+    if has_schema(store, engine).await? {
+        let (version, min_compatible, store_id): (i64, i64, String) =
+            sqlx::query_as("SELECT version, min_compatible, store_id FROM schema_meta")
+                .fetch_one(store)
+                .await?;
+        if min_compatible > VERSION {
+            return Ok(Schema::TooNew {
+                version,
+                min_compatible,
+            });
+        }
+        if version >= VERSION {
+            return Ok(Schema::Current { store_id });
+        }
+        let mut tx = begin(store, engine).await?;
+        // Takes the row's lock: who comes second waits here, and then finds another version.
+        let ours = sqlx::query("UPDATE schema_meta SET version = version + 1 WHERE version = $1")
+            .bind(version)
+            .execute(&mut tx)
+            .await?;
+        if ours.rows_affected() == 1 {
+            let index = usize::try_from(version).expect("migrations are counted from 1");
+            raw_sql(MIGRATIONS[index]).execute(&mut tx).await?;
+            tx.commit().await?;
+        }
+        return Ok(Schema::Older);
+    }
+    let mut tx = begin(store, engine).await?;
+    raw_sql(MIGRATIONS[0]).execute(&mut tx).await?;
+    sqlx::query(
+        "INSERT INTO schema_meta(one, version, min_compatible, store_id) VALUES(1, 1, 1, $1)",
+    )
+    .bind(uuid::Uuid::new_v4().to_string())
+    .execute(&mut tx)
+    .await?;
+    tx.commit().await?;
+    Ok(Schema::Older)
+}
+
+async fn begin(store: &Connections, engine: Engine) -> Result<Tx> {
+    let mut tx = store.begin().await?;
+    if engine == Engine::Postgres {
+        // A migration that waits for a lock holds up everybody who comes after it.
+        raw_sql("SET LOCAL lock_timeout = 1000")
+            .execute(&mut tx)
+            .await?;
+    }
+    Ok(tx)
+}
+
+async fn has_schema(store: &Connections, engine: Engine) -> Result<bool> {
+    let count = match engine {
+        Engine::Sqlite => "SELECT COUNT(*) FROM sqlite_master WHERE name = 'schema_meta'",
+        Engine::Postgres => "SELECT COUNT(to_regclass('schema_meta'))",
+    };
+    let count: i64 = sqlx::query_scalar(count).fetch_one(store).await?;
+    Ok(count > 0)
+}
+
+/// Another process migrates, or a transaction on the table goes on.
+fn is_locked(error: &StoreError) -> bool {
+    let StoreError::Unavailable(error) = error else {
+        return false;
+    };
+    matches!(sqlstate(error), Some("55P03" | "40P01" | "40001"))
+}
+
+/// What the loser of a race for the same migration sees: unique_violation in the catalogue,
+/// duplicate_table, duplicate_column, duplicate_object.
+fn is_made_already(error: &StoreError) -> bool {
+    let StoreError::Rejected(error) = error else {
+        return false;
+    };
+    matches!(sqlstate(error), Some("23505" | "42P07" | "42701" | "42710"))
 }

@@ -66,6 +66,11 @@ pub enum Event<'a> {
         account: &'a AccountId,
         in_a_row: usize,
     },
+    /// `whatsapp.session.deaf`
+    Deaf {
+        account: &'a AccountId,
+        in_a_row: u32,
+    },
     /// `whatsapp.qr.available`
     QrAvailable {
         account: &'a AccountId,
@@ -149,6 +154,7 @@ pub fn emit(event: Event<'_>) {
         Event::HeartbeatLost { .. }
         | Event::HeartbeatError { .. }
         | Event::Conflict { .. }
+        | Event::Deaf { .. }
         | Event::AuthReset { .. }
         | Event::Lost { .. }
         | Event::SendFailed { .. } => {
@@ -237,6 +243,13 @@ impl Event<'_> {
                 "whatsapp.connection.conflict",
                 format!(
                     "[whatsapp] Account '{account}' was connected from elsewhere with the same credentials ({in_a_row} in the last minute)"
+                ),
+                json!({"accountId": account, "inARow": in_a_row}),
+            ),
+            Self::Deaf { account, in_a_row } => (
+                "whatsapp.session.deaf",
+                format!(
+                    "[whatsapp] The server does not answer account '{account}' any more ({in_a_row} connections in a row), connecting again..."
                 ),
                 json!({"accountId": account, "inARow": in_a_row}),
             ),

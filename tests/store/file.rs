@@ -1,45 +1,17 @@
-//! The file behind the store.
-
-use std::time::Duration;
+//! The file behind an SQLite store.
 
 use whatsapp_worker::store::Store;
 
-use super::Bench;
-
-#[tokio::test]
-async fn two_processes_may_open_a_new_store_at_once_and_a_newer_schema_is_refused() {
-    let dir = tempfile::tempdir().expect("temporary directory");
-    let url = format!("sqlite:{}", dir.path().join("store.db").display());
-    let open = || Store::open(&url, Duration::from_secs(5));
-    let (a, b, c) = tokio::join!(open(), open(), open());
-    let ids = [a, b, c].map(|store| store.expect("opens").store_id().to_owned());
-    assert!(ids.iter().all(|id| *id == ids[0]));
-
-    let raw = sqlx::SqlitePool::connect(&url).await.expect("opens");
-    sqlx::query("UPDATE schema_meta SET version = 9, min_compatible = 9")
-        .execute(&raw)
-        .await
-        .expect("writes");
-    let error = open().await.expect_err("too new");
-    assert!(
-        error
-            .to_string()
-            .contains("needs a binary that knows schema 9"),
-        "{error}"
-    );
-}
+use super::{StoreOptions, open};
 
 #[tokio::test]
 async fn a_file_that_is_no_store_is_refused_and_kept() {
-    let bench = Bench::new().await;
-    let path = bench.dir.path().join("note.txt");
+    let dir = tempfile::tempdir().expect("temporary directory");
+    let path = dir.path().join("note.txt");
     std::fs::write(&path, "a letter to a friend, longer than a header").expect("writes");
-    let error = Store::open(
-        &format!("sqlite:{}", path.display()),
-        Duration::from_secs(1),
-    )
-    .await
-    .expect_err("no store");
+    let error = open(&format!("sqlite:{}", path.display()))
+        .await
+        .expect_err("no store");
     assert!(
         error.to_string().contains("is not a usable SQLite file"),
         "{error}"
@@ -47,5 +19,39 @@ async fn a_file_that_is_no_store_is_refused_and_kept() {
     assert_eq!(
         std::fs::read_to_string(&path).expect("reads"),
         "a letter to a friend, longer than a header"
+    );
+}
+
+#[tokio::test]
+async fn a_path_is_taken_as_it_is_written() {
+    let dir = tempfile::tempdir().expect("temporary directory");
+    let path = dir.path().join("a b#%41.db");
+    let url = format!("sqlite:{}", path.display());
+    let store = open(&url).await.expect("opens");
+    assert_eq!(store.file(), Some(path.as_path()));
+    assert!(path.exists());
+    let missing = format!("sqlite:{}", dir.path().join("none.db").display());
+    let error = Store::open_existing(&missing, StoreOptions::default())
+        .await
+        .expect_err("none");
+    assert!(
+        error.to_string().contains("there is no store at"),
+        "{error}"
+    );
+}
+
+#[tokio::test]
+async fn a_file_that_was_replaced_takes_no_more_writes() {
+    let dir = tempfile::tempdir().expect("temporary directory");
+    let path = dir.path().join("store.db");
+    let store = open(&format!("sqlite:{}", path.display()))
+        .await
+        .expect("opens");
+    std::fs::remove_file(&path).expect("removes");
+    let account = "shop".parse().expect("valid");
+    let error = store.add_account(&account, "o").await.expect_err("gone");
+    assert!(
+        error.to_string().contains("was deleted or replaced"),
+        "{error}"
     );
 }

@@ -8,9 +8,22 @@ use whatsapp_worker::store::{Accepted, JobStatus, Ledger};
 
 use super::{Bench, message, pn, queued};
 
-#[tokio::test]
-async fn a_redelivery_is_one_job_and_order_is_the_order_of_arrival() {
-    let bench = Bench::new().await;
+on_every_engine!(
+    a_redelivery_is_one_job_and_order_is_the_order_of_arrival,
+    a_flip_between_phone_number_and_hidden_id_is_one_job_in_one_conversation,
+    the_same_id_of_another_sender_is_another_message,
+    an_id_that_looks_like_the_key_of_another_message_is_queued_too,
+    a_message_that_was_committed_before_it_was_missed_is_not_given_up,
+    a_message_without_an_id_is_deduped_by_what_it_says,
+    a_message_that_cannot_be_understood_fails_alone,
+    own_messages_are_recorded_and_ignored_ones_leave_only_their_row,
+    a_missing_message_is_given_up_once_and_its_late_content_is_a_job_of_its_own,
+    what_is_committed_is_found_under_every_known_address,
+    a_nul_character_is_stored_as_another_sign_and_dedupes,
+    an_address_that_belongs_to_another_conversation_stays_there,
+);
+
+async fn a_redelivery_is_one_job_and_order_is_the_order_of_arrival(bench: &Bench) {
     let fence = bench.fence().await;
     let alice = pn("49151000001");
     let batch = vec![
@@ -35,9 +48,7 @@ async fn a_redelivery_is_one_job_and_order_is_the_order_of_arrival() {
     assert_eq!(ids, ["A", "B"]);
 }
 
-#[tokio::test]
-async fn a_flip_between_phone_number_and_hidden_id_is_one_job_in_one_conversation() {
-    let bench = Bench::new().await;
+async fn a_flip_between_phone_number_and_hidden_id_is_one_job_in_one_conversation(bench: &Bench) {
     let fence = bench.fence().await;
     let lid = Some(Jid::new("1000001@lid"));
     let by_number = pn("49151000001");
@@ -73,9 +84,7 @@ async fn a_flip_between_phone_number_and_hidden_id_is_one_job_in_one_conversatio
     );
 }
 
-#[tokio::test]
-async fn the_same_id_of_another_sender_is_another_message() {
-    let bench = Bench::new().await;
+async fn the_same_id_of_another_sender_is_another_message(bench: &Bench) {
     let fence = bench.fence().await;
     let batch = vec![
         message("A", pn("49151000001"), "from Alice"),
@@ -93,9 +102,7 @@ async fn the_same_id_of_another_sender_is_another_message() {
     );
 }
 
-#[tokio::test]
-async fn an_id_that_looks_like_the_key_of_another_message_is_queued_too() {
-    let bench = Bench::new().await;
+async fn an_id_that_looks_like_the_key_of_another_message_is_queued_too(bench: &Bench) {
     let fence = bench.fence().await;
     let batch = vec![
         message("A", pn("49151000001"), "from Alice"),
@@ -108,9 +115,7 @@ async fn an_id_that_looks_like_the_key_of_another_message_is_queued_too() {
     assert_eq!(bench.jobs().await.len(), 4);
 }
 
-#[tokio::test]
-async fn a_message_that_was_committed_before_it_was_missed_is_not_given_up() {
-    let bench = Bench::new().await;
+async fn a_message_that_was_committed_before_it_was_missed_is_not_given_up(bench: &Bench) {
     let fence = bench.fence().await;
     let (chat, sender) = ("49151000001@s.whatsapp.net", "49151000001:3@s.whatsapp.net");
     bench
@@ -145,9 +150,7 @@ async fn a_message_that_was_committed_before_it_was_missed_is_not_given_up() {
     assert_eq!(bench.jobs().await.len(), 1);
 }
 
-#[tokio::test]
-async fn a_message_without_an_id_is_deduped_by_what_it_says() {
-    let bench = Bench::new().await;
+async fn a_message_without_an_id_is_deduped_by_what_it_says(bench: &Bench) {
     let fence = bench.fence().await;
     let alice = pn("49151000001");
     let once = bench
@@ -167,9 +170,7 @@ async fn a_message_without_an_id_is_deduped_by_what_it_says() {
     assert!(queued(&other[0]));
 }
 
-#[tokio::test]
-async fn a_message_that_cannot_be_understood_fails_alone() {
-    let bench = Bench::new().await;
+async fn a_message_that_cannot_be_understood_fails_alone(bench: &Bench) {
     let fence = bench.fence().await;
     let mut broken = message("A", pn("49151000001"), "?");
     broken.content = Err(Malformed {
@@ -194,9 +195,7 @@ async fn a_message_that_cannot_be_understood_fails_alone() {
     );
 }
 
-#[tokio::test]
-async fn own_messages_are_recorded_and_ignored_ones_leave_only_their_row() {
-    let bench = Bench::new().await;
+async fn own_messages_are_recorded_and_ignored_ones_leave_only_their_row(bench: &Bench) {
     let fence = bench.fence().await;
     let mut own = message("A", pn("49151000001"), "from my phone");
     own.key.from_me = true;
@@ -216,9 +215,9 @@ async fn own_messages_are_recorded_and_ignored_ones_leave_only_their_row() {
     assert_eq!(results, ["ignored"]);
 }
 
-#[tokio::test]
-async fn a_missing_message_is_given_up_once_and_its_late_content_is_a_job_of_its_own() {
-    let bench = Bench::new().await;
+async fn a_missing_message_is_given_up_once_and_its_late_content_is_a_job_of_its_own(
+    bench: &Bench,
+) {
     let fence = bench.fence().await;
     let (chat, sender) = ("49151000001@s.whatsapp.net", "49151000001:3@s.whatsapp.net");
     bench
@@ -274,9 +273,7 @@ async fn a_missing_message_is_given_up_once_and_its_late_content_is_a_job_of_its
     );
 }
 
-#[tokio::test]
-async fn what_is_committed_is_found_under_every_known_address() {
-    let bench = Bench::new().await;
+async fn what_is_committed_is_found_under_every_known_address(bench: &Bench) {
     let fence = bench.fence().await;
     let alice = Party {
         lid: Some(Jid::new("1000001@lid")),
@@ -304,4 +301,47 @@ async fn what_is_committed_is_found_under_every_known_address() {
     assert!(committed("1000001@lid", "1000001:3@lid", "A").await);
     assert!(!committed("1000001@lid", "1000002:3@lid", "A").await);
     assert!(!committed("1000001@lid", "1000001:3@lid", "B").await);
+}
+
+async fn a_nul_character_is_stored_as_another_sign_and_dedupes(bench: &Bench) {
+    let fence = bench.fence().await;
+    let odd = || {
+        let mut odd = message("A\0", pn("49151000\x001"), "hi\0");
+        odd.push_name = Some("Ali\0ce".to_owned());
+        odd
+    };
+    let accepted = bench.accept(&fence, vec![odd()]).await.expect("ours");
+    assert!(queued(&accepted[0]));
+    let again = bench.accept(&fence, vec![odd()]).await.expect("ours");
+    assert_eq!(again, [Accepted::Duplicate]);
+    let Accepted::Queued { job, .. } = &accepted[0] else {
+        unreachable!("it is queued")
+    };
+    let detail = bench.store.job(job).await.expect("answers").expect("there");
+    assert_eq!(detail.push_name.as_deref(), Some("Ali\u{fffd}ce"));
+    assert_eq!(detail.content["body"], "hi\0");
+}
+
+async fn an_address_that_belongs_to_another_conversation_stays_there(bench: &Bench) {
+    let fence = bench.fence().await;
+    let lid = Some(Jid::new("1000001@lid"));
+    let by_number = pn("49151000001");
+    let by_lid = Party {
+        pn: None,
+        lid: lid.clone(),
+    };
+    let by_both = Party {
+        lid,
+        ..by_number.clone()
+    };
+    let batch = vec![
+        message("A", by_number, "one"),
+        message("B", by_lid, "two"),
+        message("C", by_both, "three"),
+    ];
+    let accepted = bench.accept(&fence, batch).await.expect("ours");
+    assert!(accepted.iter().all(queued));
+    let jobs = bench.jobs().await;
+    assert_eq!(jobs[2].conversation_id, jobs[0].conversation_id);
+    assert_ne!(jobs[1].conversation_id, jobs[0].conversation_id);
 }

@@ -1,4 +1,5 @@
-//! Why a connection ended, and what comes next: the failure answers.
+//! Carries out the failure answers: asks the store where it must, decides by [`super::attempts`],
+//! tells and shows.
 
 use std::time::Duration;
 
@@ -6,23 +7,17 @@ use auth_store::Poison;
 use rand::RngExt;
 use tracing::debug;
 
-use super::{Attempts, Life, Next, Outcome};
+use super::attempts::{Answer, Attempts, Facts, Holder, Next, Told, must_confirm};
+use super::{Life, Outcome};
 use crate::clock::Boot;
 use crate::lease::keeper::Loss;
 use crate::session::connection::End;
-use crate::session::state::SessionState;
 use crate::telemetry::event::{self, Event};
 
-/// Pauses between attempts: doubled each time, up to the last.
-const FIRST_PAUSE: Duration = Duration::from_secs(1);
-const LONGEST_PAUSE: Duration = Duration::from_mins(2);
 /// Before an auth store that takes no more writes is opened again.
 const POISONED: Duration = Duration::from_secs(5);
-/// So many replacements within [`CONFLICT_WINDOW`] are a conflict.
-const CONFLICTS: usize = 3;
-const CONFLICT_WINDOW: Duration = Duration::from_mins(1);
-/// Between attempts while somebody else uses the credentials, and for other refusals.
-const CONFLICT_PAUSE: Duration = Duration::from_mins(5);
+/// Before a store that could not tell who holds the lease is asked again.
+const ASK_AGAIN: Duration = Duration::from_secs(1);
 
 impl Life<'_> {
     /// The auth store takes no more writes.
@@ -40,125 +35,71 @@ impl Life<'_> {
     /// The failure answers.
     pub(super) async fn after(&self, end: End, linked: bool, attempts: &mut Attempts) -> Next {
         debug!(account = %self.context.account, ?end, "connection ended");
-        if attempts.connected {
-            attempts.failed = 0;
-        }
         self.context.board.code.send_replace(None);
-        match end {
-            End::CodesExhausted => Next::Connect,
-            End::Restart => {
-                // The first one is expected; a server that asks again and again is given a rest.
-                attempts.failed += 1;
-                match attempts.failed {
-                    1 => Next::Connect,
-                    failed => Next::Pause(pause_after(failed)),
-                }
+        let holder = if must_confirm(&end) {
+            match self.holder().await {
+                Ok(holder) => holder,
+                Err(halted) => return halted,
             }
-            End::LoggedOut { reason } if linked => {
-                self.closed(Some(401), false, &reason);
-                Next::Relink(reason)
+        } else {
+            Holder::Us
+        };
+        let version_refreshed =
+            end == End::Outdated && self.context.version.refresh(&self.context.http).await;
+        let facts = Facts {
+            now: Boot::now(),
+            linked,
+            holder,
+            intake_closed: self.context.intake.is_closed(),
+            version_refreshed,
+            jitter: rand::rng().random_range(0.8..1.2),
+        };
+        let answer = attempts.answer(end, &facts);
+        self.reins.tell_deaf(attempts.deaf());
+        self.carry_out(answer).await
+    }
+
+    async fn carry_out(&self, answer: Answer) -> Next {
+        let account = &self.context.account;
+        match &answer.told {
+            Some(Told::Closed {
+                code,
+                should_reconnect,
+                reason,
+            }) => event::emit(Event::Closed {
+                account,
+                status_code: *code,
+                should_reconnect: *should_reconnect,
+                reason,
+            }),
+            Some(Told::Conflict { in_a_row }) => event::emit(Event::Conflict {
+                account,
+                in_a_row: *in_a_row,
+            }),
+            Some(Told::Deaf { in_a_row }) => event::emit(Event::Deaf {
+                account,
+                in_a_row: *in_a_row,
+            }),
+            None => {}
+        }
+        if let Some(state) = answer.show {
+            self.show(state).await;
+        }
+        answer.next
+    }
+
+    /// Asks the store who holds the lease, until it says so: nothing is connected before. `Err`: the
+    /// session was told to end meanwhile.
+    async fn holder(&self) -> Result<Holder, Next> {
+        loop {
+            match self.term.confirm().await {
+                Ok(()) => return Ok(Holder::Us),
+                Err(Some(loss)) => return Ok(Holder::Lost(loss)),
+                Err(None) => {}
             }
-            // There was no link to end: new credentials would be refused like these.
-            End::LoggedOut { reason } => self.try_later(attempts, Some(401), reason).await,
-            End::Uncommitted => match self.term.confirm().await {
-                Err(Some(loss)) => Next::Finish(Outcome::Lost(loss)),
-                Ok(()) if self.context.intake.is_closed() => {
-                    Next::Finish(Outcome::Lost(Loss::Unanswered))
-                }
-                _ => {
-                    let reason = "received messages could not be committed".to_owned();
-                    self.try_later(attempts, None, reason).await
-                }
-            },
-            End::Closed { reason, code } => self.try_later(attempts, code, reason).await,
-            End::Replaced => self.replaced(attempts).await,
-            End::Banned { lasts, reason } => {
-                self.closed(Some(402), true, &reason);
-                self.show(SessionState::Banned {
-                    remaining: lasts,
-                    reason,
-                })
-                .await;
-                Next::Pause(lasts.max(FIRST_PAUSE))
-            }
-            End::Outdated => {
-                self.closed(Some(405), true, "the client version is outdated");
-                if self.context.version.refresh() {
-                    return Next::Connect;
-                }
-                self.show(SessionState::OutdatedClient).await;
-                Next::Pause(CONFLICT_PAUSE)
-            }
-            End::Refused { code } => {
-                let detail = format!("the server refuses the connection with code {code}");
-                self.closed(Some(code), true, &detail);
-                self.show(SessionState::Failed {
-                    code: "refused",
-                    detail,
-                })
-                .await;
-                Next::Pause(CONFLICT_PAUSE)
+            if let Some(halted) = self.pause(ASK_AGAIN).await {
+                return Err(halted);
             }
         }
     }
-
-    /// Another connection with the same credentials took over: the lease is renewed before anything
-    /// else, since the other may be its new holder.
-    async fn replaced(&self, attempts: &mut Attempts) -> Next {
-        match self.term.confirm().await {
-            Ok(()) => {}
-            Err(Some(loss)) => return Next::Finish(Outcome::Lost(loss)),
-            // The holder may have changed: no connect before the store says that it has not.
-            Err(None) => return Next::Pause(LONGEST_PAUSE),
-        }
-        let now = Boot::now();
-        attempts.replaced.push_back(now);
-        attempts
-            .replaced
-            .retain(|at| now.since(*at) < CONFLICT_WINDOW);
-        let in_a_row = attempts.replaced.len();
-        event::emit(Event::Conflict {
-            account: &self.context.account,
-            in_a_row,
-        });
-        if in_a_row >= CONFLICTS {
-            self.show(SessionState::Conflict).await;
-            return Next::Pause(CONFLICT_PAUSE);
-        }
-        attempts.failed += 1;
-        self.show(SessionState::Reconnecting {
-            attempt: attempts.failed,
-            reason: "another connection with the same credentials took over".to_owned(),
-        })
-        .await;
-        Next::Pause(pause_after(attempts.failed + 1))
-    }
-
-    /// Tries again after a pause that grows.
-    async fn try_later(&self, attempts: &mut Attempts, code: Option<u16>, reason: String) -> Next {
-        self.closed(code, true, &reason);
-        attempts.failed += 1;
-        self.show(SessionState::Reconnecting {
-            attempt: attempts.failed,
-            reason,
-        })
-        .await;
-        Next::Pause(pause_after(attempts.failed))
-    }
-
-    fn closed(&self, status_code: Option<u16>, should_reconnect: bool, reason: &str) {
-        event::emit(Event::Closed {
-            account: &self.context.account,
-            status_code,
-            should_reconnect,
-            reason,
-        });
-    }
-}
-
-/// Doubled each time, with a fifth of jitter.
-fn pause_after(failed: u32) -> Duration {
-    let doubled = FIRST_PAUSE.saturating_mul(1 << failed.saturating_sub(1).min(10));
-    let jitter = rand::rng().random_range(0.8..1.2);
-    doubled.min(LONGEST_PAUSE).mul_f64(jitter)
 }

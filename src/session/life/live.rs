@@ -1,13 +1,18 @@
 //! What a session does while its connection lives: it acts on signals.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use auth_store::AuthStore;
 use tokio::task::{AbortHandle, JoinSet};
-use tracing::{info, warn};
+use tracing::{debug, info, warn};
+use wacore::iq::keepalive::KeepaliveSpec;
+use wacore::iq::spec::IqSpec;
 use wacore_binary::Jid as WireJid;
 
-use super::{Attempts, Life};
+use super::Life;
+use super::attempts::Attempts;
+use crate::clock::Boot;
 use crate::ids::Jid;
 use crate::session::connection::Connection;
 use crate::session::encode::{Outgoing, Text};
@@ -30,6 +35,8 @@ pub(super) struct Live<'a> {
     tasks: JoinSet<()>,
     sweeping: Option<AbortHandle>,
     ready: bool,
+    /// Nothing new is sent.
+    ending: bool,
 }
 
 impl<'a> Live<'a> {
@@ -41,12 +48,49 @@ impl<'a> Live<'a> {
             tasks: JoinSet::new(),
             sweeping: None,
             ready: false,
+            ending: false,
         }
     }
 
     /// The backlog is through: sending and sweeping may begin.
     pub(super) const fn ready(&self) -> bool {
         self.ready
+    }
+
+    /// From now on nothing new is sent. What asks for missing messages is given up: it is asked for
+    /// again by whoever comes next.
+    pub(super) fn send_no_more(&mut self) {
+        self.ending = true;
+        if let Some(sweeping) = self.sweeping.take() {
+            sweeping.abort();
+        }
+    }
+
+    /// Resolves when nothing goes on beside the connection any more. Cancel safe.
+    pub(super) async fn settled(&mut self) {
+        while self.tasks.join_next().await.is_some() {}
+    }
+
+    /// Asks the server for a sign of life. Its answer is heard as any frame is.
+    pub(super) fn ask(&mut self, connection: &Connection, patience: Duration) {
+        let client = connection.client().clone();
+        // Before the login there is nobody to ask.
+        if client.is_logged_in() {
+            self.tasks.spawn(async move {
+                let ping = KeepaliveSpec::with_timeout(patience).build_iq();
+                if let Err(error) = client.send_iq(ping).await {
+                    debug!(%error, "no answer to a sign of life");
+                }
+            });
+        }
+    }
+
+    /// The server answers.
+    pub(super) fn hears(&self, attempts: &mut Attempts) {
+        if attempts.hears() {
+            info!(account = %self.life.context.account, "the server answers again");
+            self.life.reins.tell_deaf(0);
+        }
     }
 
     /// Ends what goes on beside the connection.
@@ -81,10 +125,13 @@ impl<'a> Live<'a> {
             }
             Signal::Paired { jid, lid } => self.paired(connection, &jid, &lid).await,
             Signal::Connected => {
-                attempts.connected = true;
+                attempts.logged_in(Boot::now());
                 self.logged_in(connection).await;
             }
-            Signal::OfflineDone => self.ready = true,
+            Signal::OfflineDone => {
+                self.ready = true;
+                self.hears(attempts);
+            }
             Signal::Undecryptable(info) => {
                 let client = connection.client();
                 self.life
@@ -138,7 +185,8 @@ impl<'a> Live<'a> {
     /// library's ratchets were seen to run ahead of their messages.
     fn answer(&mut self, connection: &Connection, chat: Jid) {
         while self.tasks.try_join_next().is_some() {}
-        if !self.ready || self.tasks.len() >= ANSWERS {
+        let held = self.ending || self.life.reins.holds_sends();
+        if held || !self.ready || self.tasks.len() >= ANSWERS {
             return;
         }
         let (client, acks) = (connection.client().clone(), self.acks.clone());

@@ -2,7 +2,7 @@
 
 use std::collections::{HashMap, HashSet};
 
-use sqlx::sqlite::{SqliteConnection, SqliteRow};
+use sqlx::any::AnyRow;
 use sqlx::{Row, query};
 
 use super::{Accepted, Arrival};
@@ -10,7 +10,8 @@ use crate::ids::{ConversationId, Jid, JobId};
 use crate::inbound::disposition::Disposition;
 use crate::inbound::identity::{ContentHash, Identity, same_message, suffixed_key};
 use crate::inbound::message::{Chat, Content, Inbound, Party};
-use crate::store::{Fence, Result, StoreError, now};
+use crate::store::connections::Tx;
+use crate::store::{Fence, Result, StoreError, stored};
 
 /// State of one transaction.
 pub(super) struct Commit<'a> {
@@ -24,21 +25,17 @@ pub(super) struct Commit<'a> {
 
 impl<'a> Commit<'a> {
     /// Begins the part of `tx` that writes messages, after the fence was checked.
-    pub(super) async fn begin(tx: &mut SqliteConnection, fence: &'a Fence) -> Result<Self> {
+    pub(super) async fn begin(tx: &mut Tx, fence: &'a Fence) -> Result<Self> {
         Ok(Self {
             fence,
-            now: now(tx).await?,
+            now: tx.now().await?,
             expects_missing: expects_missing(tx, fence).await?,
             conversations: HashMap::new(),
             ready: HashSet::new(),
         })
     }
 
-    pub(super) async fn accept(
-        &mut self,
-        tx: &mut SqliteConnection,
-        arrival: &Arrival,
-    ) -> Result<Accepted> {
+    pub(super) async fn accept(&mut self, tx: &mut Tx, arrival: &Arrival) -> Result<Accepted> {
         let recovered =
             self.expects_missing && self.settle_missing(tx, &arrival.identity.id).await?;
         let Some(namesakes) = self.namesakes(tx, &arrival.identity).await? else {
@@ -85,17 +82,13 @@ impl<'a> Commit<'a> {
     }
 
     /// How many other messages have this id; `None` when this very message is here already.
-    async fn namesakes(
-        &self,
-        tx: &mut SqliteConnection,
-        identity: &Identity,
-    ) -> Result<Option<u32>> {
+    async fn namesakes(&self, tx: &mut Tx, identity: &Identity) -> Result<Option<u32>> {
         let rows = query(
             "SELECT chat_jid, chat_pn, chat_lid, sender_pn, sender_lid, from_me, content_hash
              FROM inbox WHERE account_id = $1 AND message_id = $2",
         )
         .bind(self.fence.account().as_str())
-        .bind(&identity.id)
+        .bind(stored(&identity.id))
         .fetch_all(tx)
         .await?;
         for row in &rows {
@@ -110,7 +103,7 @@ impl<'a> Commit<'a> {
     /// like the suffixed key of another message may come: the table decides which key is free.
     async fn insert_inbox(
         &self,
-        tx: &mut SqliteConnection,
+        tx: &mut Tx,
         arrival: &Arrival,
         namesakes: u32,
         conversation: Option<&ConversationId>,
@@ -118,7 +111,7 @@ impl<'a> Commit<'a> {
         let identity = &arrival.identity;
         let (jid, chat) = chat_columns(&identity.chat);
         for n in namesakes.. {
-            let key = suffixed_key(&identity.id, n);
+            let key = stored(&suffixed_key(&identity.id, n));
             let inserted = query(
                 "INSERT INTO inbox(account_id, key, message_id, chat_jid, chat_pn, chat_lid, sender_pn,
                    sender_lid, from_me, content_hash, result, conv, epoch, committed_at)
@@ -127,12 +120,12 @@ impl<'a> Commit<'a> {
             )
             .bind(self.fence.account().as_str())
             .bind(&key)
-            .bind(&identity.id)
-            .bind(jid)
-            .bind(chat.and_then(|p| p.pn.as_ref()).map(Jid::as_str))
-            .bind(chat.and_then(|p| p.lid.as_ref()).map(Jid::as_str))
-            .bind(identity.sender.pn.as_ref().map(Jid::as_str))
-            .bind(identity.sender.lid.as_ref().map(Jid::as_str))
+            .bind(stored(&identity.id))
+            .bind(jid.map(stored))
+            .bind(address(chat.and_then(|p| p.pn.as_ref())))
+            .bind(address(chat.and_then(|p| p.lid.as_ref())))
+            .bind(address(identity.sender.pn.as_ref()))
+            .bind(address(identity.sender.lid.as_ref()))
             .bind(i64::from(identity.from_me))
             .bind(identity.content_hash.to_hex())
             .bind(arrival.disposition.as_str())
@@ -150,7 +143,7 @@ impl<'a> Commit<'a> {
 
     async fn insert_message(
         &self,
-        tx: &mut SqliteConnection,
+        tx: &mut Tx,
         arrival: &Arrival,
         key: &str,
         conversation: &ConversationId,
@@ -171,11 +164,11 @@ impl<'a> Commit<'a> {
         .bind(self.fence.account().as_str())
         .bind(key)
         .bind(conversation.as_str())
-        .bind(&arrival.identity.id)
-        .bind(sender.pn.as_ref().map(Jid::as_str))
-        .bind(sender.lid.as_ref().map(Jid::as_str))
+        .bind(stored(&arrival.identity.id))
+        .bind(address(sender.pn.as_ref()))
+        .bind(address(sender.lid.as_ref()))
         .bind(i64::from(inbound.key.from_me))
-        .bind(inbound.push_name.as_deref())
+        .bind(inbound.push_name.as_deref().map(stored))
         .bind(inbound.sent_at_ms)
         .bind(content.expect("content has string keys and finite numbers"))
         .bind(serde_json::to_string(&inbound.context).expect("context has string keys"))
@@ -189,7 +182,7 @@ impl<'a> Commit<'a> {
     /// Adds a job to the end of its lane. With `failed` it is for people, and the lane does not wait.
     pub(super) async fn insert_job(
         &mut self,
-        tx: &mut SqliteConnection,
+        tx: &mut Tx,
         conversation: &ConversationId,
         kind: &str,
         key: &str,
@@ -209,9 +202,9 @@ impl<'a> Commit<'a> {
         .bind(kind)
         .bind(key)
         .bind(if failed.is_some() { "failed" } else { "pending" })
-        .bind(summary)
+        .bind(stored(summary))
         .bind(failed.map(|(reason, _)| reason))
-        .bind(failed.map(|(_, message)| message))
+        .bind(failed.map(|(_, message)| stored(message)))
         .bind(self.now)
         .execute(tx)
         .await?;
@@ -222,7 +215,7 @@ impl<'a> Commit<'a> {
     }
 
     /// A lane that waits or works stays as it is; an idle one becomes ready.
-    pub(super) async fn wake_lanes(&self, tx: &mut SqliteConnection) -> Result<()> {
+    pub(super) async fn wake_lanes(&self, tx: &mut Tx) -> Result<()> {
         for conversation in &self.ready {
             query(
                 "INSERT INTO lanes(conv, account_id, state, ready_at) VALUES($1, $2, 'ready', $3)
@@ -241,75 +234,97 @@ impl<'a> Commit<'a> {
     /// The conversation of this chat, found by any address form that is known, and taught the others.
     pub(super) async fn conversation(
         &mut self,
-        tx: &mut SqliteConnection,
+        tx: &mut Tx,
         inbound: &Inbound,
     ) -> Result<ConversationId> {
         let chat = &inbound.key.chat;
         if let Some(known) = self.conversations.get(chat) {
             return Ok(known.clone());
         }
-        let (jid, person) = chat_columns(chat);
-        let pn = person.and_then(|p| p.pn.as_ref()).map(Jid::as_str);
-        let lid = person.and_then(|p| p.lid.as_ref()).map(Jid::as_str);
-        let found: Option<(String, Option<String>, Option<String>)> = sqlx::query_as(
-            "SELECT conv, pn, lid FROM conversations
-             WHERE account_id = $1 AND (jid = $2 OR pn = $3 OR lid = $4)
-             ORDER BY created_at, conv LIMIT 1",
-        )
-        .bind(self.fence.account().as_str())
-        .bind(jid)
-        .bind(pn)
-        .bind(lid)
-        .fetch_optional(&mut *tx)
-        .await?;
-        let name = (!inbound.key.from_me && person.is_some())
-            .then_some(inbound.push_name.as_deref())
-            .flatten();
-        let id = if let Some((conv, known_pn, known_lid)) = found {
-            let teach = |known: Option<String>, new: Option<&str>| {
-                known.is_none().then_some(new).flatten().map(str::to_owned)
-            };
-            query(
-                "UPDATE OR IGNORE conversations SET pn = COALESCE(pn, $2), lid = COALESCE(lid, $3),
-                   name = COALESCE($4, name), last_message_at = $5 WHERE conv = $1",
-            )
-            .bind(&conv)
-            .bind(teach(known_pn, pn))
-            .bind(teach(known_lid, lid))
-            .bind(name)
-            .bind(self.now)
-            .execute(&mut *tx)
-            .await?;
-            ConversationId(conv)
-        } else {
-            let id = ConversationId::new();
-            query(
-                "INSERT INTO conversations(conv, account_id, kind, pn, lid, jid, name, created_at, last_message_at)
-                 VALUES($1, $2, $3, $4, $5, $6, $7, $8, $8)",
-            )
-            .bind(id.as_str())
-            .bind(self.fence.account().as_str())
-            .bind(chat_kind(chat))
-            .bind(pn)
-            .bind(lid)
-            .bind(jid)
-            .bind(name)
-            .bind(self.now)
-            .execute(&mut *tx)
-            .await?;
-            id
+        let names = ChatNames::of(inbound);
+        let id = match self.known_conversation(tx, &names).await? {
+            Some(id) => {
+                self.teach(tx, &id, &names).await?;
+                id
+            }
+            None => self.insert_conversation(tx, chat, &names).await?,
         };
         self.conversations.insert(chat.clone(), id.clone());
         Ok(id)
     }
 
-    async fn settle_missing(&self, tx: &mut SqliteConnection, message_id: &str) -> Result<bool> {
+    /// The oldest, when two conversations turn out to be one.
+    async fn known_conversation(
+        &self,
+        tx: &mut Tx,
+        names: &ChatNames,
+    ) -> Result<Option<ConversationId>> {
+        let found: Option<String> = sqlx::query_scalar(
+            "SELECT conv FROM conversations
+             WHERE account_id = $1 AND (jid = $2 OR pn = $3 OR lid = $4)
+             ORDER BY created_at, conv LIMIT 1",
+        )
+        .bind(self.fence.account().as_str())
+        .bind(names.jid.clone())
+        .bind(names.pn.clone())
+        .bind(names.lid.clone())
+        .fetch_optional(tx)
+        .await?;
+        Ok(found.map(ConversationId))
+    }
+
+    /// An address that another conversation has already stays with that one.
+    async fn teach(&self, tx: &mut Tx, id: &ConversationId, names: &ChatNames) -> Result<()> {
+        query(
+            "UPDATE conversations SET
+               pn = CASE WHEN pn IS NULL AND NOT EXISTS(SELECT 1 FROM conversations o
+                    WHERE o.account_id = $6 AND o.pn = $2) THEN $2 ELSE pn END,
+               lid = CASE WHEN lid IS NULL AND NOT EXISTS(SELECT 1 FROM conversations o
+                    WHERE o.account_id = $6 AND o.lid = $3) THEN $3 ELSE lid END,
+               name = COALESCE($4, name), last_message_at = $5 WHERE conv = $1",
+        )
+        .bind(id.as_str())
+        .bind(names.pn.clone())
+        .bind(names.lid.clone())
+        .bind(names.name.clone())
+        .bind(self.now)
+        .bind(self.fence.account().as_str())
+        .execute(tx)
+        .await?;
+        Ok(())
+    }
+
+    async fn insert_conversation(
+        &self,
+        tx: &mut Tx,
+        chat: &Chat,
+        names: &ChatNames,
+    ) -> Result<ConversationId> {
+        let id = ConversationId::new();
+        query(
+            "INSERT INTO conversations(conv, account_id, kind, pn, lid, jid, name, created_at, last_message_at)
+             VALUES($1, $2, $3, $4, $5, $6, $7, $8, $8)",
+        )
+        .bind(id.as_str())
+        .bind(self.fence.account().as_str())
+        .bind(chat_kind(chat))
+        .bind(names.pn.clone())
+        .bind(names.lid.clone())
+        .bind(names.jid.clone())
+        .bind(names.name.clone())
+        .bind(self.now)
+        .execute(tx)
+        .await?;
+        Ok(id)
+    }
+
+    async fn settle_missing(&self, tx: &mut Tx, message_id: &str) -> Result<bool> {
         let done = query(
             "UPDATE missing SET outcome = 'recovered'
              WHERE account_id = $1 AND message_id = $2 AND outcome IS NULL",
         )
         .bind(self.fence.account().as_str())
-        .bind(message_id)
+        .bind(stored(message_id))
         .execute(tx)
         .await?;
         Ok(done.rows_affected() > 0)
@@ -317,7 +332,7 @@ impl<'a> Commit<'a> {
 }
 
 /// A message may have been committed before it was noted as missing: the two come by different ways.
-pub(super) async fn settle_what_arrived(tx: &mut SqliteConnection, fence: &Fence) -> Result<()> {
+pub(super) async fn settle_what_arrived(tx: &mut Tx, fence: &Fence) -> Result<()> {
     query(
         "UPDATE missing SET outcome = 'recovered' WHERE account_id = $1 AND outcome IS NULL
          AND EXISTS(SELECT 1 FROM inbox i
@@ -330,14 +345,42 @@ pub(super) async fn settle_what_arrived(tx: &mut SqliteConnection, fence: &Fence
 }
 
 /// Whether any message is waited for: spares the common case a statement for each message.
-async fn expects_missing(tx: &mut SqliteConnection, fence: &Fence) -> Result<bool> {
+async fn expects_missing(tx: &mut Tx, fence: &Fence) -> Result<bool> {
     let any: i64 = sqlx::query_scalar(
-        "SELECT EXISTS(SELECT 1 FROM missing WHERE account_id = $1 AND outcome IS NULL)",
+        "SELECT CASE WHEN EXISTS(SELECT 1 FROM missing WHERE account_id = $1 AND outcome IS NULL)
+         THEN 1 ELSE 0 END",
     )
     .bind(fence.account().as_str())
     .fetch_one(tx)
     .await?;
     Ok(any == 1)
+}
+
+/// What a conversation is found by, and the name that the other person shows.
+struct ChatNames {
+    jid: Option<String>,
+    pn: Option<String>,
+    lid: Option<String>,
+    name: Option<String>,
+}
+
+impl ChatNames {
+    fn of(inbound: &Inbound) -> Self {
+        let (jid, person) = chat_columns(&inbound.key.chat);
+        let shown = (!inbound.key.from_me && person.is_some())
+            .then_some(inbound.push_name.as_deref())
+            .flatten();
+        Self {
+            jid: jid.map(stored),
+            pn: address(person.and_then(|p| p.pn.as_ref())),
+            lid: address(person.and_then(|p| p.lid.as_ref())),
+            name: shown.map(stored),
+        }
+    }
+}
+
+fn address(jid: Option<&Jid>) -> Option<String> {
+    jid.map(|jid| stored(jid.as_str()))
 }
 
 fn chat_columns(chat: &Chat) -> (Option<&str>, Option<&Party>) {
@@ -360,7 +403,7 @@ const fn chat_kind(chat: &Chat) -> &'static str {
     }
 }
 
-fn stored_identity(id: &str, row: &SqliteRow) -> Result<Identity> {
+fn stored_identity(id: &str, row: &AnyRow) -> Result<Identity> {
     let jid = |column: &str| -> Result<Option<Jid>> {
         Ok(row.try_get::<Option<String>, _>(column)?.map(Jid::new))
     };

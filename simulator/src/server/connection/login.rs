@@ -38,7 +38,9 @@ pub(super) fn greet(
     ) else {
         return Ok((Role::Candidate, Reply::last(login_failure(401))));
     };
-    if let Some(earlier) = mailbox.attach(id) {
+    let earlier = mailbox.attach(id);
+    server.visits.begin(id, address, earlier);
+    if let Some(earlier) = earlier {
         let replaced = StreamError::Replaced.stanza();
         server.lines.order(earlier, Order::HangUp(Some(replaced)));
     }
