@@ -5,6 +5,7 @@ mod interop;
 mod kills;
 mod leases;
 mod messages;
+mod operating;
 mod postgres;
 mod production;
 mod store;
