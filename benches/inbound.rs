@@ -21,10 +21,9 @@ use whatsapp_worker::clock::Boot;
 use whatsapp_worker::config::{Config, Values};
 use whatsapp_worker::ids::AccountId;
 use whatsapp_worker::inbound::intake::{self, Intake};
-use whatsapp_worker::lease::bid::Bidder;
 use whatsapp_worker::rehearsal::{Stage, give_credentials};
 use whatsapp_worker::session::reins::reins;
-use whatsapp_worker::session::{Board, SessionContext, life};
+use whatsapp_worker::session::{Board, life};
 use whatsapp_worker::store::{Store, StoreOptions};
 
 const ONE_BY_ONE: usize = 200;
@@ -156,13 +155,7 @@ impl Bench {
             .await
             .expect("builds");
         let shared = app.shared();
-        let mut bidder = Bidder::new(
-            self.store.clone(),
-            self.account.clone(),
-            shared.owner.clone(),
-            self.config.lease,
-        );
-        let term = bidder.win().await;
+        let term = shared.leases.win(&self.account).await;
         let (intake, committer): (Intake, _) = match keeping {
             Keeping::Everything => intake::open(
                 self.store.clone(),
@@ -172,21 +165,7 @@ impl Bench {
             ),
             Keeping::Nothing => intake::discard(self.config.policy.clone()),
         };
-        let context = SessionContext {
-            account: self.account.clone(),
-            store: self.store.clone(),
-            fence: term.fence().clone(),
-            trust: term.trust().clone(),
-            intake,
-            network: shared.network.clone(),
-            http: shared.http.clone(),
-            version: shared.version.clone(),
-            home: shared.home.clone(),
-            phone: None,
-            board: Board::default(),
-            probe: self.config.probe,
-            reply_to_everything: false,
-        };
+        let context = shared.session(&self.account, &term, intake, Board::default());
         let (rider, reins) = reins(false);
         let session = life::run(&context, &term, &reins);
         let working = async {
@@ -198,6 +177,7 @@ impl Bench {
         drop(context);
         committer.finish().await;
         term.release("measured").await;
+        shared.leases.close().await;
         done
     }
 

@@ -8,19 +8,25 @@ use std::time::Duration;
 use auth_store::MasterKey;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
+use tokio_util::task::AbortOnDropHandle;
 use tracing::{info, warn};
 
 use crate::config::{Accounts, AuthConfig, Config};
+use crate::fleet::Roster;
+use crate::fleet::share::{Wants, Worker};
 use crate::ids::{AccountId, OwnerId};
+use crate::lease::keeper::Leases;
 use crate::session::connection::ClientVersion;
 use crate::session::endpoint::Network;
 use crate::session::http::WebClient;
-use crate::session::{AuthHome, Board};
+use crate::session::{AuthHome, Board, prewarm};
 use crate::store::{Store, StoreError};
 use crate::supervisor::{Shared, Supervisor};
 
-/// How often the store is asked for new accounts, with `WHATSAPP_ACCOUNT_ID=*`.
-const NEW_ACCOUNTS: Duration = Duration::from_secs(2);
+/// How often the fleet is looked at, at least.
+const ROUND: Duration = Duration::from_secs(2);
+/// And at most, however often the store changes.
+const BREATH: Duration = Duration::from_millis(200);
 
 /// Why the worker could not start. Each variant has an exit code.
 #[derive(Debug, thiserror::Error)]
@@ -55,6 +61,7 @@ impl App {
         let http = WebClient::new(&network).map_err(|error| wrong(&error))?;
         let home = auth_home(&config.auth)?;
         let store = open_store(&config).await?;
+        let leases = Leases::start(store.clone(), owner.clone(), config.lease);
         if let Accounts::Listed(accounts) = &config.accounts {
             for account in accounts {
                 store.add_account(account, owner.as_str()).await?;
@@ -65,6 +72,7 @@ impl App {
                 version: ClientVersion::new(config.client_version),
                 config: Arc::new(config),
                 store,
+                leases,
                 owner,
                 network: Arc::new(network),
                 http,
@@ -81,32 +89,34 @@ impl App {
     /// Operates the configured accounts until `stop`, then drains and releases them all. `boards`
     /// gives each account the board that its session shows itself on.
     pub async fn run(self, stop: CancellationToken, boards: impl Fn(&AccountId) -> Board) {
+        let shared = &self.shared;
+        let _preparing = AbortOnDropHandle::new(tokio::spawn(prewarm::keep_fresh(
+            shared.network.clone(),
+            shared.http.clone(),
+            shared.version.clone(),
+        )));
+        let mut roster = self.roster();
+        let mut changes = shared.store.changes();
+        let period = shared.config.lease.heartbeat().min(ROUND);
         let mut running = JoinSet::new();
-        let mut known = HashMap::new();
-        let mut first = true;
-        loop {
-            match self.accounts().await {
-                Ok(accounts) => {
-                    for account in accounts {
-                        known.entry(account).or_insert_with_key(|account| {
-                            let board = boards(account);
-                            let (postings, following) =
-                                crate::fleet::follow(self.shared.store.clone(), account.clone());
-                            let supervisor = Supervisor::new(
-                                self.shared.clone(),
-                                account.clone(),
-                                postings,
-                                stop.child_token(),
-                                board,
-                            );
-                            let run = async move {
-                                supervisor.run().await;
-                                drop(following);
-                            };
-                            running.spawn(run).id()
-                        });
+        let mut on_duty = HashMap::new();
+        let mut lonely = true;
+        while !stop.is_cancelled() {
+            match roster.round().await {
+                Ok(newcomers) => {
+                    for newcomer in newcomers {
+                        let board = boards(&newcomer.account);
+                        let supervisor = Supervisor::new(
+                            shared.clone(),
+                            newcomer.account,
+                            newcomer.posting,
+                            stop.child_token(),
+                            board,
+                        );
+                        let task = running.spawn(supervisor.clone().run());
+                        on_duty.insert(task.id(), supervisor);
                     }
-                    if std::mem::take(&mut first) && known.is_empty() {
+                    if std::mem::take(&mut lonely) && on_duty.is_empty() {
                         warn!(
                             "the store has no accounts yet: `whatsapp-worker accounts add` adds one"
                         );
@@ -114,37 +124,52 @@ impl App {
                 }
                 Err(error) => warn!(%error, "the store does not tell its accounts, retrying..."),
             }
+            let stirred = async {
+                tokio::time::sleep(BREATH).await;
+                changes.next().await;
+            };
             // Whoever loses the race is asked again in the next round.
             tokio::select! {
                 () = stop.cancelled() => break,
-                () = tokio::time::sleep(NEW_ACCOUNTS) => {}
+                () = tokio::time::sleep(period) => {}
+                () = stirred => {}
                 Some(Err(failed)) = running.join_next() => {
-                    warn!(error = %failed, "a supervisor failed and is started again");
-                    known.retain(|_, task| *task != failed.id());
+                    if let Some(supervisor) = on_duty.remove(&failed.id()) {
+                        warn!(error = %failed, "a supervisor failed and is started again");
+                        let task = running.spawn(supervisor.clone().run());
+                        on_duty.insert(task.id(), supervisor);
+                    }
                 }
             }
         }
+        roster.leave().await;
         while let Some(ended) = running.join_next().await {
             if let Err(error) = ended {
                 warn!(%error, "a supervisor failed");
             }
         }
-        self.shared.store.close().await;
+        roster.retire().await;
+        shared.leases.close().await;
+        shared.store.close().await;
         info!("[whatsapp] Stopped");
     }
 
-    async fn accounts(&self) -> Result<Vec<AccountId>, StoreError> {
-        match &self.shared.config.accounts {
-            Accounts::Listed(accounts) => Ok(accounts.clone()),
-            Accounts::All => {
-                let accounts = self.shared.store.accounts().await?;
-                Ok(accounts
-                    .into_iter()
-                    .filter(|account| account.enabled)
-                    .map(|account| account.id)
-                    .collect())
-            }
-        }
+    fn roster(&self) -> Roster {
+        let Shared {
+            config,
+            store,
+            leases,
+            home,
+            ..
+        } = &self.shared;
+        let me = Worker {
+            owner: leases.owner().clone(),
+            capacity: config.capacity,
+            wants: Wants::of(&config.accounts),
+            draining: false,
+            installation: home.installation.clone(),
+        };
+        Roster::new(store.clone(), leases.clone(), me, config.lease.ttl())
     }
 }
 

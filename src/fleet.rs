@@ -1,51 +1,241 @@
-//! What the workers of a fleet tell each of their supervisors.
+//! The workers of one store, and which of them should operate which account.
+//!
+//! There is no leader and no directory: each worker registers itself, reads the same tables, and
+//! computes its own part of the same plan ([`share`]). What the plan gets wrong for a moment, because
+//! two workers read at different times, costs a handover; it can never cost safety, which is the
+//! lease's alone.
+//!
+//! Failures: a store that does not answer leaves everything as it is. A worker that stops registering
+//! is no longer counted after a TTL, and its accounts are bid for as their leases run out.
 
-pub mod picture;
 pub mod share;
 
+use std::collections::HashMap;
 use std::time::Duration;
 
 use tokio::sync::watch;
-use tokio_util::task::AbortOnDropHandle;
-use tracing::warn;
+use tracing::{info, warn};
 
+use self::share::{Fleet, Holding, Planner, Seat, Wants};
+use crate::clock::Boot;
+use crate::config::Accounts;
 use crate::ids::AccountId;
-use crate::store::{Account, Store};
+use crate::lease::keeper::Leases;
+use crate::store::{Account, LeaseRow, Registration, Store, StoreError, WorkerRow};
 
-/// Between two looks at an account.
-const LOOK: Duration = Duration::from_secs(1);
-
-/// What a supervisor is told of its account.
+/// What an account's supervisor is told about it.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Posting {
-    /// The store's row; `None` as long as the store has not told, and when there is none.
+    /// The account as the store knows it; `None` when the store does not know it.
     pub account: Option<Account>,
-    /// Other live workers that would take it.
+    /// How many other live workers would take it.
     pub standbys: usize,
 }
 
-/// Follows one account in the store, until the handle is dropped.
-pub fn follow(
+/// An account that this worker meets for the first time.
+pub struct Newcomer {
+    /// Its id.
+    pub account: AccountId,
+    /// What is known about it, now and later.
+    pub posting: watch::Receiver<Posting>,
+}
+
+/// Registers this worker, and places the accounts that it is to bid for.
+pub struct Roster {
     store: Store,
-    account: AccountId,
-) -> (watch::Receiver<Posting>, AbortOnDropHandle<()>) {
-    let (tell, postings) = watch::channel(Posting::default());
-    let following = tokio::spawn(async move {
-        loop {
-            match store.account(&account).await {
-                Ok(row) => {
-                    tell.send_if_modified(|posting| {
-                        let changed = posting.account != row;
-                        posting.account = row;
-                        changed
-                    });
-                }
-                Err(error) => {
-                    warn!(%account, %error, "the store does not answer, retrying...");
-                }
-            }
-            tokio::time::sleep(LOOK).await;
+    leases: Leases,
+    me: share::Worker,
+    ttl: Duration,
+    planner: Planner,
+    postings: HashMap<AccountId, watch::Sender<Posting>>,
+    unplaced: usize,
+}
+
+impl Roster {
+    /// The roster of a worker that registers itself as `me`. `ttl` is how long others count on it
+    /// after its last round.
+    pub fn new(store: Store, leases: Leases, me: share::Worker, ttl: Duration) -> Self {
+        Self {
+            store,
+            leases,
+            me,
+            ttl,
+            planner: Planner::default(),
+            postings: HashMap::new(),
+            unplaced: 0,
         }
-    });
-    (postings, AbortOnDropHandle::new(following))
+    }
+
+    /// One round: registers, reads, places. Returns the accounts that are new. The number of
+    /// statements does not depend on the number of accounts.
+    ///
+    /// # Errors
+    /// [`StoreError::Unavailable`]: everything stays as it was.
+    pub async fn round(&mut self) -> Result<Vec<Newcomer>, StoreError> {
+        self.register().await?;
+        let accounts = self.store.accounts().await?;
+        let rows = self.store.leases().await?;
+        let workers: Vec<share::Worker> = self
+            .store
+            .workers()
+            .await?
+            .into_iter()
+            .map(worker)
+            .collect();
+        let rows: HashMap<&AccountId, &LeaseRow> =
+            rows.iter().map(|row| (&row.account, row)).collect();
+        let seats: Vec<Seat> = accounts
+            .iter()
+            .filter(|account| account.enabled)
+            .map(|account| seat(account, rows.get(&account.id).copied()))
+            .collect();
+        let fleet = Fleet {
+            me: &self.me,
+            workers: &workers,
+            seats: &seats,
+        };
+        let plan = self.planner.plan(fleet, Boot::now());
+        let mut bids: HashMap<AccountId, Duration> = plan.bids.into_iter().collect();
+        let mut newcomers = Vec::new();
+        for account in accounts {
+            if !self.me.wants.wants(&account.id) {
+                continue;
+            }
+            let id = account.id.clone();
+            self.leases.handicap(&id, bids.remove(&id));
+            let posting = Posting {
+                standbys: standbys(&self.me, &workers, &account),
+                account: Some(account),
+            };
+            newcomers.extend(self.post(id, posting));
+        }
+        self.tell_unplaced(plan.unplaced.len());
+        if let Some(share::HandOver { account, to }) = plan.hand_over {
+            info!(%account, %to, "handing the account over to a worker that has fewer");
+            let me = self.me.owner.as_str();
+            self.store.transfer_lease(&account, to.as_str(), me).await?;
+        }
+        Ok(newcomers)
+    }
+
+    fn post(&mut self, account: AccountId, posting: Posting) -> Option<Newcomer> {
+        if let Some(told) = self.postings.get(&account) {
+            told.send_if_modified(|current| {
+                let changed = *current != posting;
+                *current = posting;
+                changed
+            });
+            return None;
+        }
+        let told = watch::Sender::new(posting);
+        let posting = told.subscribe();
+        self.postings.insert(account.clone(), told);
+        Some(Newcomer { account, posting })
+    }
+
+    async fn register(&self) -> Result<(), StoreError> {
+        let accounts = match &self.me.wants {
+            Wants::All => "*".to_owned(),
+            Wants::Listed(listed) => {
+                let listed: Vec<&str> = listed.iter().map(AccountId::as_str).collect();
+                listed.join(",")
+            }
+        };
+        let me = Registration {
+            owner: self.me.owner.clone(),
+            capacity: i64::from(self.me.capacity),
+            accounts,
+            installation: self.me.installation.clone(),
+            draining: self.me.draining,
+            version: env!("CARGO_PKG_VERSION").to_owned(),
+        };
+        self.store.register_worker(&me, self.ttl).await
+    }
+
+    /// This worker stops: others need not count on it any more.
+    pub async fn leave(&mut self) {
+        self.me.draining = true;
+        if let Err(error) = self.register().await {
+            warn!(%error, "the other workers could not be told that this one stops");
+        }
+    }
+
+    /// Strikes this worker off.
+    pub async fn retire(&self) {
+        if let Err(error) = self.store.retire_worker(&self.me.owner).await {
+            warn!(%error, "the worker could not be struck off: it is forgotten after a TTL");
+        }
+    }
+
+    fn tell_unplaced(&mut self, unplaced: usize) {
+        if unplaced != self.unplaced && unplaced > 0 {
+            warn!(
+                unplaced,
+                "accounts have no worker that may take them: start another, or raise WORKER_CAPACITY"
+            );
+        }
+        self.unplaced = unplaced;
+    }
+}
+
+impl Wants {
+    /// What the settings say.
+    pub fn of(accounts: &Accounts) -> Self {
+        match accounts {
+            Accounts::All => Self::All,
+            Accounts::Listed(listed) => Self::Listed(listed.iter().cloned().collect()),
+        }
+    }
+
+    fn wants(&self, account: &AccountId) -> bool {
+        match self {
+            Self::All => true,
+            Self::Listed(listed) => listed.contains(account),
+        }
+    }
+}
+
+fn worker(row: WorkerRow) -> share::Worker {
+    let wants = match row.accounts.as_str() {
+        "*" => Wants::All,
+        // What this version cannot read is nothing that it could reckon with.
+        listed => Wants::Listed(listed.split(',').filter_map(|id| id.parse().ok()).collect()),
+    };
+    share::Worker {
+        owner: row.owner,
+        capacity: u32::try_from(row.capacity).unwrap_or(1).max(1),
+        wants,
+        draining: row.draining,
+        installation: row.installation,
+    }
+}
+
+fn seat(account: &Account, row: Option<&LeaseRow>) -> Seat {
+    let holding = match row {
+        None => Holding::Free(None),
+        Some(row) if row.owner.as_str().is_empty() => Holding::Free(None),
+        Some(row) if row.expires_at == 0 => Holding::Free(Some(row.owner.clone())),
+        Some(row) if row.is_free() => Holding::Lapsed(row.owner.clone()),
+        Some(row) => Holding::Held {
+            by: row.owner.clone(),
+            beat: row.beat,
+        },
+    };
+    Seat {
+        account: account.id.clone(),
+        auth_home: account.auth_home.clone(),
+        successor: row.and_then(|row| row.successor.clone()),
+        holding,
+    }
+}
+
+/// How many others would take `account`.
+fn standbys(me: &share::Worker, workers: &[share::Worker], account: &Account) -> usize {
+    let home = account.auth_home.as_deref();
+    workers
+        .iter()
+        .filter(|worker| worker.owner != me.owner && !worker.draining)
+        .filter(|worker| worker.wants.wants(&account.id))
+        .filter(|worker| home.is_none_or(|home| home == worker.installation))
+        .count()
 }

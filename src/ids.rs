@@ -92,6 +92,11 @@ impl OwnerId {
     pub fn as_str(&self) -> &str {
         &self.0
     }
+
+    /// The configured worker id, the same after a restart.
+    pub fn worker(&self) -> &str {
+        self.0.split('#').next().unwrap_or_default()
+    }
 }
 
 impl fmt::Display for OwnerId {

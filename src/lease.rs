@@ -21,7 +21,6 @@
 //! term at once; an error is retried within a second, not at the next beat.
 
 pub mod beacon;
-pub mod bid;
 pub mod core;
 pub mod keeper;
 pub mod timing;

@@ -195,15 +195,34 @@ impl Worker {
         patience: Duration,
         fits: impl Fn(&Value) -> bool,
     ) -> Result<Value, NotSeen> {
+        self.wait_after(0, event, patience, fits).await
+    }
+
+    /// How many lines there are so far: what comes later has a place behind them.
+    pub fn so_far(&self) -> usize {
+        self.lines.borrow().len()
+    }
+
+    /// As [`Self::wait_for`], among the lines that came after the first `so_far`.
+    ///
+    /// # Errors
+    /// [`NotSeen`] after `patience`.
+    pub async fn wait_after(
+        &self,
+        so_far: usize,
+        event: &str,
+        patience: Duration,
+        fits: impl Fn(&Value) -> bool,
+    ) -> Result<Value, NotSeen> {
         let mut lines = self.lines.clone();
         let wanted = |line: &&Value| line["event"] == event && fits(line);
         let seen = tokio::time::timeout(
             patience,
-            lines.wait_for(|lines| lines.iter().any(|line| wanted(&line))),
+            lines.wait_for(|lines| lines.iter().skip(so_far).any(|line| wanted(&line))),
         )
         .await;
         if let Ok(Ok(lines)) = &seen
-            && let Some(line) = lines.iter().find(wanted)
+            && let Some(line) = lines.iter().skip(so_far).find(wanted)
         {
             return Ok(line.clone());
         }

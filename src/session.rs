@@ -26,6 +26,7 @@ pub mod linking;
 pub mod media;
 mod missing;
 mod observer;
+pub mod prewarm;
 mod pulse;
 pub mod qr;
 pub mod reins;

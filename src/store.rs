@@ -12,7 +12,7 @@
 //!   that WhatsApp has already seen move), one writer, every write `BEGIN IMMEDIATE`.
 //! - PostgreSQL: READ COMMITTED. The fence's row lock orders a protected write against a takeover, a
 //!   mutex in the [`Fence`] orders the writes of one holder, time-outs end the transaction of a frozen
-//!   one. Every call answers within about [`postgres::PATIENCE`] for each of its statements.
+//!   one. Each statement is answered or given up within a few seconds.
 //!
 //! Failures: [`StoreError::Fenced`] means step down; [`StoreError::Unavailable`] means try again
 //! while trusted, and never "the store is empty".

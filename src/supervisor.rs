@@ -28,10 +28,12 @@ use self::state::{Input, Machine, Place, Wish};
 use crate::config::Config;
 use crate::fleet::Posting;
 use crate::ids::{AccountId, OwnerId};
+use crate::inbound::intake::Intake;
+use crate::lease::keeper::{Leases, Term};
 use crate::session::connection::ClientVersion;
 use crate::session::endpoint::Network;
 use crate::session::http::WebClient;
-use crate::session::{AuthHome, Board};
+use crate::session::{AuthHome, Board, SessionContext};
 use crate::store::{Account, Store};
 
 /// What all accounts of a process share.
@@ -41,6 +43,8 @@ pub struct Shared {
     pub config: Arc<Config>,
     /// The shared store.
     pub store: Store,
+    /// The leases of this process.
+    pub leases: Leases,
     /// This process.
     pub owner: OwnerId,
     /// How WhatsApp is reached.
@@ -53,7 +57,35 @@ pub struct Shared {
     pub home: AuthHome,
 }
 
+impl Shared {
+    /// What a session of `account` needs during `term`.
+    pub fn session(
+        &self,
+        account: &AccountId,
+        term: &Term,
+        intake: Intake,
+        board: Board,
+    ) -> SessionContext {
+        SessionContext {
+            account: account.clone(),
+            store: self.store.clone(),
+            fence: term.fence().clone(),
+            trust: term.trust().clone(),
+            intake,
+            network: self.network.clone(),
+            http: self.http.clone(),
+            version: self.version.clone(),
+            home: self.home.clone(),
+            phone: self.config.phone.clone(),
+            board,
+            probe: self.config.probe,
+            reply_to_everything: self.config.reply_to_everything,
+        }
+    }
+}
+
 /// Operates `account` until `stop`. Await it to the end: it drains and releases.
+#[derive(Clone)]
 pub struct Supervisor {
     shared: Shared,
     account: AccountId,
@@ -154,8 +186,8 @@ fn wish(posting: &Posting, installation: &str) -> Wish {
     let account = posting.account.as_ref();
     Wish {
         place: account.map_or(Place::Unknown, |account| place(account, installation)),
-        paused: false,
-        resumed_at: None,
+        paused: account.is_some_and(|account| account.paused),
+        resumed_at: account.and_then(|account| account.resumed_at),
         standbys: posting.standbys,
     }
 }

@@ -53,7 +53,7 @@ async fn a_wrong_setting_names_itself_its_value_and_the_fix_and_exits_78() {
         ),
         ("WHATSAPP_PHONE", "call me", "country code"),
         ("WHATSAPP_CLIENT_VERSION", "latest", "three numbers"),
-        ("STORE_URL", "postgres://localhost/x", "postgres"),
+        ("STORE_URL", "postgres://localhost", "names no database"),
         ("WHATSAPP_AUTH_KEY", "abc", "64 hex digits"),
         ("WHATSAPP_EXTRA_CA_FILE", "/nowhere.pem", "cannot be read"),
         ("WORKER_ID", "a b", "1 to 64"),

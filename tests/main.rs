@@ -1,12 +1,18 @@
 //! Integration tests: one binary, a module for each topic.
 
 mod bad_input;
+mod deaf;
+mod faults;
 mod interop;
 mod kills;
 mod leases;
+mod load;
 mod messages;
 mod operating;
 mod postgres;
 mod production;
+mod rollover;
+mod stopping;
 mod store;
+mod switches;
 mod theatre;

@@ -1,4 +1,5 @@
-//! A simulated WhatsApp, a stage for worker processes, and what tests look at afterwards.
+//! A simulated WhatsApp, a stage for worker processes on either store, and what tests look at
+//! afterwards.
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -7,8 +8,11 @@ use std::time::Duration;
 use simulator::people::Content;
 use simulator::{Options, Person, Simulator};
 use whatsapp_worker::ids::AccountId;
+use whatsapp_worker::rehearsal::postgres::{Postgres, PostgresOptions};
+use whatsapp_worker::rehearsal::proxy::Proxy;
 use whatsapp_worker::rehearsal::{Stage, Worker};
-use whatsapp_worker::store::{Job, JobFilter, JobStatus, Store, StoreOptions};
+pub use whatsapp_worker::store::Engine;
+use whatsapp_worker::store::{Job, JobFilter, JobStatus, LinkCode, Store, StoreOptions};
 
 /// Longer than anything that is waited for takes on a slow machine.
 pub const PATIENCE: Duration = Duration::from_secs(90);
@@ -33,6 +37,31 @@ pub fn seed() -> u64 {
     seed
 }
 
+/// Makes a test on each engine out of `async fn name(engine: Engine)`.
+macro_rules! on_each_engine {
+    ($($name:ident),* $(,)?) => {
+        mod sqlite {
+            $(#[tokio::test]
+            async fn $name() {
+                super::$name($crate::theatre::Engine::Sqlite).await;
+            })*
+        }
+        mod postgres {
+            $(#[tokio::test]
+            async fn $name() {
+                super::$name($crate::theatre::Engine::Postgres).await;
+            })*
+        }
+    };
+}
+pub(crate) use on_each_engine;
+
+/// A PostgreSQL and the road that workers reach it by.
+pub struct Remote {
+    pub server: Postgres,
+    pub road: Proxy,
+}
+
 /// One simulated WhatsApp with one account and its customers.
 pub struct Theatre {
     pub sim: Simulator,
@@ -40,6 +69,10 @@ pub struct Theatre {
     pub alice: Person,
     pub stage: Stage,
     pub account: AccountId,
+    /// With [`Engine::Postgres`].
+    pub remote: Option<Remote>,
+    /// The store without a proxy in between.
+    store_url: String,
     _dir: tempfile::TempDir,
 }
 
@@ -49,6 +82,29 @@ impl Theatre {
     }
 
     pub async fn with_settings(settings: &[(&str, &str)]) -> Self {
+        Self::open_on(Engine::Sqlite, settings).await
+    }
+
+    pub async fn open_on(engine: Engine, settings: &[(&str, &str)]) -> Self {
+        match engine {
+            Engine::Sqlite => Self::build(None, settings).await,
+            Engine::Postgres => Self::open_on_server(PostgresOptions::default(), settings).await,
+        }
+    }
+
+    /// On a PostgreSQL that is set up by `options`.
+    pub async fn open_on_server(options: PostgresOptions, settings: &[(&str, &str)]) -> Self {
+        let server = Postgres::start_with(options)
+            .await
+            .expect("PostgreSQL starts");
+        let upstream = ([127, 0, 0, 1], server.port()).into();
+        let road = Proxy::start(upstream)
+            .await
+            .expect("loopback has free ports");
+        Self::build(Some(Remote { server, road }), settings).await
+    }
+
+    async fn build(remote: Option<Remote>, settings: &[(&str, &str)]) -> Self {
         whatsapp_worker::session::install_crypto_provider();
         let options = Options {
             seed: seed(),
@@ -60,6 +116,11 @@ impl Theatre {
         let dir = tempfile::tempdir().expect("temporary directory");
         let mut stage =
             Stage::set(&binary(), dir.path(), &sim.url(), sim.ca_pem()).expect("writable");
+        let mut store_url = stage.store_url();
+        if let Some(remote) = &remote {
+            store_url = remote.server.url();
+            stage.store_url = remote.server.url_by_port(remote.road.address().port());
+        }
         stage.settings = settings
             .iter()
             .map(|&(name, value)| (name.to_owned(), value.to_owned()))
@@ -70,12 +131,29 @@ impl Theatre {
             sim,
             stage,
             account: "default".parse().expect("valid"),
+            remote,
+            store_url,
             _dir: dir,
         }
     }
 
+    /// The PostgreSQL of [`Engine::Postgres`].
+    pub fn server(&mut self) -> &mut Postgres {
+        &mut self.remote.as_mut().expect("on PostgreSQL").server
+    }
+
+    /// The network between workers and [`Self::server`].
+    pub fn road(&self) -> &Proxy {
+        &self.remote.as_ref().expect("on PostgreSQL").road
+    }
+
+    /// The store without a proxy in between.
+    pub fn store_url(&self) -> &str {
+        &self.store_url
+    }
+
     pub async fn store(&self) -> Store {
-        Store::open(&self.stage.store_url(), StoreOptions::default())
+        Store::open(&self.store_url, StoreOptions::default())
             .await
             .expect("the store opens")
     }
@@ -87,19 +165,30 @@ impl Theatre {
             .wait_for("whatsapp.qr.available", PATIENCE, |_| true)
             .await
             .expect("a QR code");
-        let code = self
-            .store()
-            .await
-            .link_code(&self.account)
-            .await
-            .expect("the store answers")
-            .expect("the code is published");
+        let code = self.published_code().await;
         self.shop
             .scan_qr(&code.code)
             .await
             .expect("the phone links the worker");
         self.connected(&worker, 1).await;
         worker
+    }
+
+    /// The code of the holder, which it shows on its own screen a moment before it publishes it.
+    async fn published_code(&self) -> LinkCode {
+        let store = self.store().await;
+        let looking = async {
+            loop {
+                let code = store.link_code(&self.account).await;
+                if let Some(code) = code.expect("the store answers") {
+                    return code;
+                }
+                tokio::time::sleep(Duration::from_millis(10)).await; // justified: another process writes the store
+            }
+        };
+        let code = tokio::time::timeout(PATIENCE, looking).await;
+        store.close().await;
+        code.expect("the code is published in time")
     }
 
     /// Waits for the worker's `times`th connection.
@@ -115,6 +204,21 @@ impl Theatre {
         tokio::time::timeout(PATIENCE, lines.wait_for(established))
             .await
             .expect("connected in time")
+            .expect("the worker lives");
+    }
+
+    /// Waits for a line whose human text contains `text`.
+    pub async fn says(&self, worker: &Worker, text: &str) {
+        let mut lines = worker.lines();
+        let said = |lines: &Vec<serde_json::Value>| {
+            lines
+                .iter()
+                .filter_map(|line| line["message"].as_str())
+                .any(|message| message.contains(text))
+        };
+        tokio::time::timeout(PATIENCE, lines.wait_for(said))
+            .await
+            .expect("said in time")
             .expect("the worker lives");
     }
 

@@ -28,14 +28,24 @@ pub struct Faults {
     pub garbage: f64,
     /// The longest time a stanza is held back, in milliseconds; each draws its own.
     pub delay_ms: u64,
-    /// Read what clients send, but neither answer nor send anything.
+    /// Read what clients send, but neither answer nor send anything after the login.
     pub deaf: bool,
+    /// The same, only towards the clients that call themselves so
+    /// ([`crate::Simulator::url_for`]).
+    pub deaf_to: Vec<String>,
     /// How long the server pauses before it reads each stanza, in milliseconds.
     pub slow_reader_ms: u64,
     /// Answer IK hellos by XXfallback, as after a key rotation.
     pub refuse_ik: bool,
     /// Accept no new connections.
     pub refuse_connections: bool,
+}
+
+impl Faults {
+    /// Whether a client that calls itself `name` gets no answers.
+    pub(crate) fn is_deaf_to(&self, name: Option<&str>) -> bool {
+        self.deaf || name.is_some_and(|name| self.deaf_to.iter().any(|deaf| deaf == name))
+    }
 }
 
 /// What happens to one stanza.

@@ -136,6 +136,11 @@ impl Simulator {
         format!("ws://{}/ws/chat", self.listener.address())
     }
 
+    /// What a client connects to that calls itself `name`, so that faults can tell it from others.
+    pub fn url_for(&self, name: &str) -> String {
+        format!("{}?client={name}", self.url())
+    }
+
     /// `ADDRESS:PORT` of the media host, which speaks HTTPS.
     pub fn media_host(&self) -> String {
         self.media.host()

@@ -15,7 +15,7 @@ use crate::clock::Boot;
 use crate::ids::AccountId;
 use crate::rehearsal::{Stage, Worker};
 use crate::session::qr::{LinkQr, TerminalStyle};
-use crate::shutdown::Shutdown;
+use crate::shutdown::{Shutdown, TOOL_GRACE};
 use crate::store::{Job, JobFilter, Store, StoreOptions};
 
 /// Longer than anything here takes.
@@ -36,7 +36,7 @@ pub(super) struct Demo {
 
 impl Demo {
     pub(super) async fn run(self) -> Result<(), CliError> {
-        let shutdown = Shutdown::listen()?;
+        let shutdown = Shutdown::listen(TOOL_GRACE)?;
         let stop = shutdown.token().clone();
         tokio::select! {
             // With --keep the signal is the wanted end, and the show itself waits for it.

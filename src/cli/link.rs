@@ -11,6 +11,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::{CliError, load_config};
 use crate::app::App;
+use crate::fleet::Posting;
 use crate::ids::{AccountId, Phone};
 use crate::session::Board;
 use crate::session::qr::{LinkQr, TerminalStyle};
@@ -56,18 +57,20 @@ impl Link {
         if self.again {
             store.forget_link(&self.account, "operator").await?;
         }
-        if let Some(account) = store.account(&self.account).await?
+        let account = store.account(&self.account).await?;
+        if let Some(account) = &account
             && account.linked_at.is_some()
         {
-            return already_linked(&app, &account).await;
+            return already_linked(&app, account).await;
         }
         // Before the session begins: it then asks for the right kind of code at once.
         store
             .wish_to_link(&self.account, self.phone.as_ref(), WATCHING)
             .await?;
-        let shutdown = Shutdown::listen()?;
+        let shutdown = Shutdown::listen(app.shared().config.shutdown_grace)?;
         let stop = shutdown.token().child_token();
-        let (postings, _following) = crate::fleet::follow(store.clone(), self.account.clone());
+        let standbys = 0;
+        let (_nobody_posts, postings) = watch::channel(Posting { account, standbys });
         let supervisor = Supervisor::new(
             app.shared().clone(),
             self.account.clone(),
@@ -81,6 +84,7 @@ impl Link {
         if let Err(error) = operating.await {
             eprintln!("the session failed: {error}");
         }
+        app.shared().leases.close().await;
         store.close().await;
         outcome
     }

@@ -19,7 +19,7 @@ pub(super) async fn run() -> Result<(), CliError> {
         );
     }
     let app = App::build(config).await?;
-    let shutdown = Shutdown::listen()?;
+    let shutdown = Shutdown::listen(app.shared().config.shutdown_grace)?;
     info!(
         worker = %app.shared().owner,
         store = %app.shared().store.place(),

@@ -9,7 +9,7 @@ use simulator::control::Control;
 use simulator::{Options, Simulator};
 
 use super::CliError;
-use crate::shutdown::Shutdown;
+use crate::shutdown::{Shutdown, TOOL_GRACE};
 
 #[derive(Debug, Args)]
 pub(super) struct Simulate {
@@ -34,7 +34,7 @@ impl Simulate {
                 )));
             }
         }
-        let shutdown = Shutdown::listen()?;
+        let shutdown = Shutdown::listen(TOOL_GRACE)?;
         let options = Options {
             seed: self.seed,
             listen: self.listen,

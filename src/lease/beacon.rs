@@ -1,70 +1,70 @@
-//! A locked file that tells others on this machine that the holder's process lives.
+//! A locked file that tells others on this machine that a worker process lives.
 //!
 //! The kernel drops the lock when the process ends, however it ends. So who gets the lock of
-//! `<store>.lease/<account>` while the lease is taken knows that its holder died here, and may take
-//! over at once instead of waiting for the TTL. A frozen process keeps its lock; a holder on another
-//! machine has none, which is why the file also names its owner: only the lock of the owner that the
-//! store names says anything.
+//! `<store>.lease/<owner>` knows that this owner is dead, and may take over its leases at once
+//! instead of waiting for the TTL. A name is never used again, since each start of a worker is a new
+//! owner: dead stays dead. A frozen process keeps its lock; an owner without a file says nothing.
+//!
+//! For workers of one machine alone, which is what a SQLite store has. Safety never rests on it.
 
 use std::fs::{File, OpenOptions};
-use std::io::{Read, Seek, Write};
 use std::path::{Path, PathBuf};
 
-use crate::ids::{AccountId, OwnerId};
+use crate::ids::OwnerId;
 
-/// Held as long as its process holds the lease. Dropping it unlocks.
+/// The light of this process, and a look at those of others.
 #[derive(Debug)]
-pub struct Beacon(File);
+pub struct Beacon {
+    dir: PathBuf,
+    _own: Option<File>,
+}
 
 impl Beacon {
-    /// Names `owner` from now on. `None` when the file cannot be written.
-    pub fn take_over(mut self, owner: &OwnerId) -> Option<Self> {
-        self.0.set_len(0).ok()?;
-        self.0.rewind().ok()?;
-        self.0.write_all(owner.as_str().as_bytes()).ok()?;
-        Some(self)
+    /// Lights the beacon of `owner` beside the store at `store`, before it bids for anything. Without
+    /// locks on that file system it stays dark: takeovers then wait for the TTL.
+    pub fn light(store: &Path, owner: &OwnerId) -> Self {
+        let mut dir = store.as_os_str().to_owned();
+        dir.push(".lease");
+        let dir = PathBuf::from(dir);
+        let own = std::fs::create_dir_all(&dir).ok().and_then(|()| {
+            sweep(&dir);
+            let file = File::create(dir.join(owner.as_str())).ok()?;
+            file.try_lock().ok()?;
+            Some(file)
+        });
+        Self { dir, _own: own }
+    }
+
+    /// Whether the process of `owner` is known to have died on this machine.
+    pub fn proves_dead(&self, owner: &OwnerId) -> bool {
+        lock(&self.dir.join(owner.as_str())).is_some()
     }
 }
 
-/// Where the beacons of one store stand.
-#[derive(Clone, Debug)]
-pub struct Beacons(PathBuf);
+fn lock(path: &Path) -> Option<File> {
+    let file = OpenOptions::new().write(true).open(path).ok()?;
+    file.try_lock().ok()?;
+    Some(file)
+}
 
-impl Beacons {
-    /// The beacons of the store at `store`.
-    pub fn beside(store: &Path) -> Self {
-        let mut name = store.as_os_str().to_owned();
-        name.push(".lease");
-        Self(PathBuf::from(name))
-    }
+/// How old the file of a dead owner must be before it is removed: longer than any lease that still
+/// names it.
+const FORGOTTEN: std::time::Duration = std::time::Duration::from_hours(1);
 
-    /// Lights the beacon of `account` for `owner`. `None` when another process holds it or the file
-    /// system has no locks: takeovers then wait for the TTL.
-    pub fn light(&self, account: &AccountId, owner: &OwnerId) -> Option<Beacon> {
-        self.lock(account)?.take_over(owner)
-    }
-
-    /// Whether the process of `owner`, holder of `account`, is known to have died on this machine.
-    /// The proof holds while the returned beacon is kept.
-    pub fn proof_of_death(&self, account: &AccountId, owner: &OwnerId) -> Option<Beacon> {
-        let mut beacon = self.lock(account)?;
-        let mut name = String::new();
-        beacon.0.rewind().ok()?;
-        beacon.0.read_to_string(&mut name).ok()?;
-        (name == owner.as_str()).then_some(beacon)
-    }
-
-    fn lock(&self, account: &AccountId) -> Option<Beacon> {
-        std::fs::create_dir_all(&self.0).ok()?;
-        let file = OpenOptions::new()
-            .read(true)
-            .write(true)
-            .create(true)
-            .truncate(false)
-            .open(self.0.join(account.as_str()))
-            .ok()?;
-        file.try_lock().ok()?;
-        Some(Beacon(file))
+/// Removes what dead processes left behind.
+fn sweep(dir: &Path) {
+    let Ok(entries) = std::fs::read_dir(dir) else {
+        return;
+    };
+    for path in entries.flatten().map(|entry| entry.path()) {
+        let old = path
+            .metadata()
+            .and_then(|file| file.modified())
+            .is_ok_and(|at| at.elapsed().is_ok_and(|age| age > FORGOTTEN));
+        if old && lock(&path).is_some() {
+            // Another start may sweep at the same time.
+            let _ = std::fs::remove_file(&path);
+        }
     }
 }
 
@@ -73,26 +73,17 @@ mod tests {
     use super::*;
 
     #[test]
-    fn only_the_lock_of_the_owner_in_the_store_proves_its_death() {
+    fn only_the_lock_of_an_owner_that_was_here_proves_its_death() {
         let dir = tempfile::tempdir().expect("temporary directory");
-        let beacons = Beacons::beside(&dir.path().join("store.db"));
-        let account: AccountId = "shop".parse().expect("valid");
-        let (a, b) = (
-            OwnerId::incarnate("w").expect("valid"),
-            OwnerId::incarnate("w").expect("valid"),
-        );
-        assert!(
-            beacons.proof_of_death(&account, &a).is_none(),
-            "never was here"
-        );
-        let lit = beacons.light(&account, &a).expect("free");
-        assert!(beacons.light(&account, &b).is_none(), "taken");
-        assert!(beacons.proof_of_death(&account, &a).is_none(), "alive");
+        let store = dir.path().join("store.db");
+        let owner = || OwnerId::incarnate("w").expect("valid");
+        let (a, b, elsewhere) = (owner(), owner(), owner());
+        let lit = Beacon::light(&store, &a);
+        let other = Beacon::light(&store, &b);
+        assert!(!other.proves_dead(&a), "alive");
+        assert!(!other.proves_dead(&elsewhere), "never was here");
         drop(lit);
-        assert!(
-            beacons.proof_of_death(&account, &b).is_none(),
-            "another owner"
-        );
-        assert!(beacons.proof_of_death(&account, &a).is_some());
+        assert!(other.proves_dead(&a));
+        assert!(other.proves_dead(&a), "dead stays dead");
     }
 }

@@ -39,6 +39,8 @@ mod model;
 #[cfg(test)]
 mod simulation;
 #[cfg(test)]
+mod table;
+#[cfg(test)]
 mod tests;
 
 use std::collections::{BTreeMap, BTreeSet};

@@ -1,231 +1,385 @@
-//! Keeps one lease alive, and says when it is gone.
+//! Runs the lease core of this process: carries out what it asks of the store, and tells supervisors.
+//!
+//! ```text
+//!  supervisor ──win, release──▶ ┌───────┐ ──look, acquire, renew, release──▶ store
+//!                               │ core  │ ◀──────────── answers ──────────── store
+//!  term ◀─ trust, loss, call ── └───────┘ ◀──────── stirred ─── changes of the store
+//! ```
+//!
+//! One task does all lease I/O of the process. It renews all leases with one statement. Every call is
+//! bounded, so the core always gets an answer, and a lost answer is a failure like any other.
 
-use std::sync::Arc;
+mod desk;
+mod term;
+
+use std::collections::{BTreeSet, HashMap, HashSet};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use tokio::sync::watch;
+use tokio::sync::{Notify, watch};
+use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::AbortOnDropHandle;
 use tracing::warn;
 
+use self::desk::{Desk, Parting, Work};
+pub use self::term::Term;
 use super::beacon::Beacon;
+pub use super::core::Loss;
+use super::core::{Event, Holder, Pace, Seen, Successor};
 use super::timing::LeaseTiming;
-use super::trust::Trust;
 use crate::clock::Boot;
-use crate::ids::OwnerId;
-use crate::store::{Fence, Store};
-use crate::telemetry::event::{self, Event};
+use crate::ids::{AccountId, OwnerId};
+use crate::store::{AcquireLease, Fence, LeaseRow, Store, StoreError};
+use crate::telemetry::event::{self, Event as Told};
 
-/// After a failed heartbeat the next one does not wait for its turn.
-const RETRY: Duration = Duration::from_secs(1);
+/// Standbys look at least this often, whatever wakes them.
+const LOOK: Duration = Duration::from_secs(1);
+/// Standbys of one account do not bid in the same millisecond.
+const JITTER: Duration = Duration::from_millis(50);
+/// How long others wait for the preferred successor: it may be woken later than they are.
+const YIELD_FOR: Duration = Duration::from_millis(400);
+/// Bids on their way at once: a fleet's start must not crowd out its heartbeats.
+const BIDS: usize = 8;
+/// tokio's timers stand still while a machine sleeps: nothing waits longer without a look.
+const LOOK_AGAIN: Duration = Duration::from_secs(1);
 
-/// Why a term ended without being released.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Loss {
-    /// The store says that the lease is not ours any more.
-    Refused,
-    /// No heartbeat was answered until trust ran out.
-    Unanswered,
-}
+/// The leases of this process. Clones share them.
+#[derive(Clone, Debug)]
+pub struct Leases(Arc<Inner>);
 
-impl Loss {
-    /// For logs and events.
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::Refused => "another worker holds it or it ran out",
-            Self::Unanswered => "the store did not answer in time",
-        }
-    }
-}
-
-/// A lease that is held: the fence for writes, the trust for everything else, and the task that
-/// renews it. Dropping it stops renewing and ends the trust; the lease then runs out.
 #[derive(Debug)]
-pub struct Term {
-    fence: Arc<Fence>,
-    trust: Trust,
+struct Inner {
+    store: Store,
     owner: OwnerId,
     timing: LeaseTiming,
-    store: Store,
-    loss: watch::Receiver<Option<Loss>>,
+    desk: Mutex<Desk>,
+    stirred: Notify,
+    beats: watch::Sender<Beat>,
     stop: CancellationToken,
-    _keeper: AbortOnDropHandle<()>,
-    _beacon: Option<Beacon>,
+    task: Mutex<Option<AbortOnDropHandle<()>>>,
 }
 
-impl Term {
-    /// Starts to renew `fence`, which was asked for at `asked`.
-    pub fn begin(
-        store: Store,
-        owner: OwnerId,
-        timing: LeaseTiming,
-        fence: Fence,
-        asked: Boot,
-        beacon: Option<Beacon>,
-    ) -> Self {
-        let fence = Arc::new(fence);
-        let trust = Trust::until(timing.trusted_until(asked));
-        let (tell, loss) = watch::channel(None);
-        let stop = CancellationToken::new();
-        let keeper = Keeper {
-            store: store.clone(),
-            owner: owner.clone(),
-            timing,
-            fence: fence.clone(),
-            trust: trust.clone(),
-            tell,
+/// The newest answer to a renewal.
+#[derive(Clone, Copy, Debug, Default)]
+struct Beat {
+    /// Which renewal it answers, counted from 1.
+    number: u64,
+    answered: bool,
+}
+
+impl Leases {
+    /// Starts to keep the leases of `owner`.
+    pub fn start(store: Store, owner: OwnerId, timing: LeaseTiming) -> Self {
+        let beacon = store.file().map(|file| Beacon::light(file, &owner));
+        let pace = Pace {
+            look: LOOK,
+            jitter: JITTER,
+            yield_for: YIELD_FOR,
+            seed: rand::random(),
         };
-        let stopped = stop.clone();
-        let task = tokio::spawn(async move {
-            // Losing the race drops a renewal whose answer nobody needs any more.
-            tokio::select! {
-                () = stopped.cancelled() => {}
-                () = keeper.run() => {}
-            }
-        });
-        Self {
-            fence,
-            trust,
+        let leases = Self(Arc::new(Inner {
+            desk: Mutex::new(Desk::new(owner.clone(), timing, pace)),
+            store,
             owner,
             timing,
-            store,
-            loss,
-            stop,
-            _keeper: AbortOnDropHandle::new(task),
-            _beacon: beacon,
+            stirred: Notify::new(),
+            beats: watch::Sender::default(),
+            stop: CancellationToken::new(),
+            task: Mutex::new(None),
+        }));
+        let keeper = Keeper {
+            leases: leases.clone(),
+            beacon,
+            io: JoinSet::new(),
+            bids: 0,
+        };
+        let task = tokio::spawn(keeper.run());
+        *leases.0.task.lock().unwrap_or_else(PoisonError::into_inner) =
+            Some(AbortOnDropHandle::new(task));
+        leases
+    }
+
+    /// This process.
+    pub fn owner(&self) -> &OwnerId {
+        &self.0.owner
+    }
+
+    /// Bids for `account` until its lease is ours. One bid for an account at a time. Cancel safe:
+    /// dropping it withdraws the bid, and a lease that it won meanwhile is released at once.
+    pub async fn win(&self, account: &AccountId) -> Term {
+        let won = self.step(|desk, now| desk.bid(account, now));
+        let bid = Bid {
+            leases: self,
+            account,
+        };
+        let term = won.await;
+        std::mem::forget(bid);
+        // The keeper's task ends only after every supervisor has.
+        term.expect("the leases are closed after the last bid")
+    }
+
+    /// How long a bid for `account` waits for better placed workers; `None`: it does not bid.
+    pub fn handicap(&self, account: &AccountId, handicap: Option<Duration>) {
+        self.step(|desk, now| desk.handicap(account, handicap, now));
+    }
+
+    /// The accounts whose leases are ours.
+    pub fn held(&self) -> BTreeSet<AccountId> {
+        self.desk().held()
+    }
+
+    /// Stops keeping leases; those that are still held run out by their TTL. Cancel safe.
+    pub async fn close(&self) {
+        self.0.stop.cancel();
+        let task = self
+            .0
+            .task
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .take();
+        if let Some(task) = task {
+            // It ends by the token.
+            let _ = task.await;
         }
     }
 
-    /// What protected writes carry.
-    pub fn fence(&self) -> &Arc<Fence> {
-        &self.fence
+    fn desk(&self) -> MutexGuard<'_, Desk> {
+        self.0.desk.lock().expect("no panic while it is held")
     }
 
-    /// What everything that touches WhatsApp asks first.
-    pub fn trust(&self) -> &Trust {
-        &self.trust
-    }
-
-    /// Asks the store now, instead of waiting for the next heartbeat: somebody else uses the
-    /// account's credentials. `Err`: the lease is lost, or the store cannot tell and nothing may be
-    /// concluded from that (`None`).
-    pub async fn confirm(&self) -> Result<(), Option<Loss>> {
-        let asked = Boot::now();
-        let fences = std::slice::from_ref(&self.fence);
-        match self.store.renew_leases(fences, self.timing.ttl()).await {
-            Ok(kept) if kept.contains(self.fence.account()) => {
-                self.trust.extend(self.timing.trusted_until(asked));
-                Ok(())
-            }
-            Ok(_) => {
-                self.trust.revoke();
-                Err(Some(Loss::Refused))
-            }
-            Err(_) => Err(None),
-        }
-    }
-
-    /// Resolves when the lease is lost. Cancel safe.
-    pub async fn lost(&self) -> Loss {
-        let mut loss = self.loss.clone();
-        loss.wait_for(Option::is_some)
-            .await
-            .ok()
-            .and_then(|loss| *loss)
-            .unwrap_or(Loss::Unanswered)
-    }
-
-    /// Gives the lease up. The caller has closed the socket and flushed everything before. Returns
-    /// whether it was still ours. Not cancel safe: a dropped release leaves the lease to its TTL.
-    pub async fn release(self, why: &str) -> bool {
-        self.trust.revoke();
-        self.stop.cancel();
-        let Self {
-            store,
-            fence,
-            owner,
-            ..
-        } = &self;
-        match store.release_lease(fence, owner, why).await {
-            Ok(ours) => {
-                if ours {
-                    event::emit(Event::LeaseReleased {
-                        account: fence.account(),
-                        owner,
-                        epoch: fence.epoch(),
-                        reason: why,
-                    });
-                }
-                ours
-            }
-            Err(error) => {
-                warn!(%error, "the lease could not be released: it ends by its TTL");
-                false
-            }
-        }
+    /// Changes what is wanted, and wakes the keeper to act on it.
+    fn step<R>(&self, change: impl FnOnce(&mut Desk, Boot) -> R) -> R {
+        let changed = change(&mut self.desk(), Boot::now());
+        self.0.stirred.notify_one();
+        changed
     }
 }
 
-impl Drop for Term {
+/// Withdraws when the bidder goes away.
+struct Bid<'a> {
+    leases: &'a Leases,
+    account: &'a AccountId,
+}
+
+impl Drop for Bid<'_> {
     fn drop(&mut self) {
-        self.trust.revoke();
+        self.leases
+            .step(|desk, now| desk.withdraw(self.account, now));
     }
+}
+
+/// What a call of the store came to.
+enum Answer {
+    Looked(Result<Vec<LeaseRow>, StoreError>),
+    Bid {
+        account: AccountId,
+        outcome: Result<Option<Fence>, StoreError>,
+    },
+    Renewed {
+        number: u64,
+        fences: Vec<Arc<Fence>>,
+        outcome: Result<HashSet<AccountId>, StoreError>,
+    },
+    Released {
+        parting: Parting,
+        outcome: Result<bool, StoreError>,
+    },
 }
 
 struct Keeper {
-    store: Store,
-    owner: OwnerId,
-    timing: LeaseTiming,
-    fence: Arc<Fence>,
-    trust: Trust,
-    tell: watch::Sender<Option<Loss>>,
+    leases: Leases,
+    beacon: Option<Beacon>,
+    io: JoinSet<Answer>,
+    bids: usize,
 }
 
 impl Keeper {
-    async fn run(self) {
-        let mut wait = self.timing.heartbeat();
-        let loss = loop {
-            tokio::time::sleep(wait.min(self.trust.deadline().remaining())).await;
-            if !self.trust.holds() {
-                break Loss::Unanswered;
+    async fn run(mut self) {
+        let inner = self.leases.0.clone();
+        let mut changes = inner.store.changes();
+        loop {
+            self.start_work();
+            let wake = self.leases.desk().wake();
+            let pause = wake.map_or(LOOK_AGAIN, |at| at.remaining().min(LOOK_AGAIN));
+            // Whatever loses the race is a level, a clock, or still in its set.
+            tokio::select! {
+                () = inner.stop.cancelled() => break,
+                () = inner.stirred.notified() => {}
+                () = changes.next() => self.hear(Event::Stirred),
+                () = tokio::time::sleep(pause) => self.hear(Event::Wake),
+                Some(answer) = self.io.join_next() => match answer {
+                    Ok(answer) => self.take(answer),
+                    Err(failed) => warn!(error = %failed, "a call of the store failed"),
+                },
             }
-            match self.beat().await {
-                Beat::Renewed => wait = self.timing.heartbeat(),
-                Beat::Failed => wait = RETRY.min(self.timing.heartbeat()),
-                Beat::Lost(loss) => break loss,
+        }
+        // What was released on the way out still reaches the store.
+        self.start_work();
+        while let Some(answer) = self.io.join_next().await {
+            if let Ok(answer) = answer {
+                self.take(answer);
             }
-        };
-        self.trust.revoke();
-        // The term may have been dropped meanwhile; then nobody needs to know.
-        let _ = self.tell.send(Some(loss));
+        }
     }
 
-    async fn beat(&self) -> Beat {
-        let asked = Boot::now();
-        let left = self.trust.deadline().remaining();
-        let fences = std::slice::from_ref(&self.fence);
-        let renewal = self.store.renew_leases(fences, self.timing.ttl());
-        match tokio::time::timeout(left, renewal).await {
-            Ok(Ok(kept)) if kept.contains(self.fence.account()) => {
-                self.trust.extend(self.timing.trusted_until(asked));
-                Beat::Renewed
+    fn hear(&self, event: Event) {
+        self.leases.step(|desk, now| desk.hear(event, now));
+    }
+
+    fn take(&mut self, answer: Answer) {
+        match answer {
+            Answer::Looked(Ok(rows)) => {
+                let rows = self.seen(rows);
+                self.leases.step(|desk, now| desk.saw(rows, now));
             }
-            Ok(Ok(_)) => Beat::Lost(Loss::Refused),
-            Ok(Err(error)) => {
-                event::emit(Event::HeartbeatError {
-                    account: self.fence.account(),
-                    owner: &self.owner,
-                    message: &error.to_string(),
-                });
-                Beat::Failed
+            Answer::Looked(Err(error)) => {
+                warn!(%error, "[whatsapp] The store does not answer, retrying...");
+                self.hear(Event::Blind);
             }
-            Err(_) => Beat::Lost(Loss::Unanswered),
+            Answer::Bid { account, outcome } => {
+                self.bids -= 1;
+                match outcome {
+                    Ok(Some(fence)) => self
+                        .leases
+                        .step(|desk, now| desk.won(&self.leases, fence, now)),
+                    Ok(None) => self.hear(Event::Refused { account }),
+                    Err(error) => {
+                        warn!(%account, %error, "the store did not answer a bid");
+                        self.hear(Event::AcquireFailed { account });
+                    }
+                }
+            }
+            Answer::Renewed {
+                number,
+                fences,
+                outcome,
+            } => {
+                let answered = outcome.is_ok();
+                match outcome {
+                    Ok(kept) => self.hear(Event::Renewed {
+                        kept: kept.into_iter().collect(),
+                    }),
+                    Err(error) => {
+                        let message = error.to_string();
+                        for fence in &fences {
+                            event::emit(Told::HeartbeatError {
+                                account: fence.account(),
+                                owner: &self.leases.0.owner,
+                                message: &message,
+                            });
+                        }
+                        self.hear(Event::RenewFailed);
+                    }
+                }
+                self.leases.0.beats.send_replace(Beat { number, answered });
+            }
+            Answer::Released { parting, outcome } => {
+                parting.settle(&self.leases.0.owner, outcome);
+            }
         }
+    }
+
+    /// Starts what the core has asked for. Bids wait for their turn, nothing else does.
+    fn start_work(&mut self) {
+        loop {
+            let work = self.leases.desk().next_work(self.bids < BIDS);
+            let Some(work) = work else { return };
+            let inner = self.leases.0.clone();
+            match work {
+                Work::Look => self.io.spawn(async move {
+                    Answer::Looked(bounded(inner.timing, inner.store.leases()).await)
+                }),
+                Work::Acquire {
+                    account,
+                    unchanged,
+                    dead,
+                } => {
+                    self.bids += 1;
+                    self.io.spawn(async move {
+                        let bid = AcquireLease {
+                            account: &account,
+                            owner: &inner.owner,
+                            ttl: inner.timing.ttl(),
+                            unchanged,
+                            dead,
+                        };
+                        let outcome = bounded(inner.timing, inner.store.acquire_lease(bid)).await;
+                        Answer::Bid { account, outcome }
+                    })
+                }
+                Work::Renew { number, fences } => self.io.spawn(async move {
+                    let renewal = inner.store.renew_leases(&fences, inner.timing.ttl());
+                    let outcome = bounded(inner.timing, renewal).await;
+                    Answer::Renewed {
+                        number,
+                        fences,
+                        outcome,
+                    }
+                }),
+                Work::Release(parting) => self.io.spawn(async move {
+                    let release =
+                        inner
+                            .store
+                            .release_lease(&parting.fence, &inner.owner, &parting.why);
+                    let outcome = bounded(inner.timing, release).await;
+                    Answer::Released { parting, outcome }
+                }),
+            };
+        }
+    }
+
+    /// What the core needs to know of the store's rows.
+    fn seen(&self, rows: Vec<LeaseRow>) -> Vec<(LeaseRow, Seen)> {
+        let me = &self.leases.0.owner;
+        let mut dead: HashMap<OwnerId, bool> = HashMap::new();
+        let mut seen = |row: &LeaseRow| {
+            let holder = match row.owner.as_str() {
+                "" => Holder::Nobody,
+                _ if row.expires_at == 0 => Holder::Released,
+                _ if row.owner == *me => Holder::Me,
+                _ => Holder::Other,
+            };
+            let dead = holder == Holder::Other
+                && !row.is_free()
+                && *dead.entry(row.owner.clone()).or_insert_with(|| {
+                    let beacon = self.beacon.as_ref();
+                    beacon.is_some_and(|beacon| beacon.proves_dead(&row.owner))
+                });
+            let successor = match row.successor.as_deref() {
+                None => Successor::None,
+                Some(next) if next == me.worker() || next == me.as_str() => Successor::Me,
+                Some("") if holder == Holder::Other => Successor::None,
+                Some(_) => Successor::Other,
+            };
+            Seen {
+                account: row.account.clone(),
+                epoch: row.epoch,
+                beat: row.beat,
+                remaining_ms: row.remaining_ms,
+                holder,
+                dead,
+                successor,
+            }
+        };
+        rows.into_iter()
+            .map(|row| {
+                let seen = seen(&row);
+                (row, seen)
+            })
+            .collect()
     }
 }
 
-enum Beat {
-    Renewed,
-    Failed,
-    Lost(Loss),
+/// Every call of the store ends: one that takes longer than half a heartbeat, or two seconds, counts
+/// as unanswered.
+async fn bounded<T>(
+    timing: LeaseTiming,
+    call: impl Future<Output = Result<T, StoreError>>,
+) -> Result<T, StoreError> {
+    let patience = (timing.heartbeat() / 2).min(Duration::from_secs(2));
+    match tokio::time::timeout(patience, call).await {
+        Ok(answer) => answer,
+        Err(_) => Err(StoreError::Unavailable(sqlx::Error::PoolTimedOut)),
+    }
 }

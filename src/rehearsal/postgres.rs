@@ -5,8 +5,10 @@
 //! which only the starter holds: the line names the signal that stops the server, and the end of the
 //! pipe (the starter died, however it died) stops it at once.
 
+mod pooler;
 mod shared;
 
+pub use pooler::Pooler;
 pub use shared::{Database, SharedPostgres};
 
 use std::io::{Error, Result};

@@ -8,6 +8,7 @@
 //! - Errors name the setting, its value without credentials, and what to write instead.
 
 use std::fmt;
+use std::io;
 use std::net::{Ipv4Addr, Ipv6Addr};
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -16,6 +17,7 @@ use std::time::Duration;
 use rustls::ClientConfig;
 use url::{Host, Url};
 
+use super::transport::names::Names;
 use super::transport::proxy::Proxy;
 use super::transport::tls;
 
@@ -97,7 +99,7 @@ pub enum EndpointError {
         path: PathBuf,
         /// Why.
         #[source]
-        source: std::io::Error,
+        source: io::Error,
     },
     /// The file holds no certificate.
     #[error(
@@ -222,6 +224,7 @@ pub struct Network {
     pub(super) ws_url: WsUrl,
     pub(super) proxy: Option<Proxy>,
     pub(super) tls: Arc<ClientConfig>,
+    pub(super) names: Names,
     pub(super) connect_timeout: Duration,
     pub(super) user_timeout: Duration,
 }
@@ -234,6 +237,7 @@ impl Network {
             ws_url: settings.ws_url,
             proxy: settings.proxy,
             tls: Arc::new(tls),
+            names: Names::default(),
             connect_timeout: settings.connect_timeout,
             user_timeout: settings.user_timeout,
         })
@@ -242,6 +246,26 @@ impl Network {
     /// The chat server.
     pub fn ws_url(&self) -> &WsUrl {
         &self.ws_url
+    }
+
+    /// Looks up the name that the next connect needs: the server's, or its proxy's. Cancel safe.
+    ///
+    /// # Errors
+    /// The resolver's; what is known stays.
+    pub async fn look_up(&self) -> io::Result<()> {
+        let (host, port) = self.next_hop();
+        match host {
+            Host::Domain(name) => self.names.look_up(name, port).await.map(drop),
+            Host::Ipv4(_) | Host::Ipv6(_) => Ok(()),
+        }
+    }
+
+    /// Where TCP connects to.
+    pub(super) fn next_hop(&self) -> (Host<&str>, u16) {
+        match &self.proxy {
+            Some(proxy) => (proxy.host(), proxy.port()),
+            None => (self.ws_url.host(), self.ws_url.port()),
+        }
     }
 }
 

@@ -89,12 +89,14 @@ pub(super) async fn show(
         code,
         remaining: valid,
     };
+    context.board.code.send_replace(Some(code.clone()));
+    let published = context.store.publish_link_code(&context.fence, &code).await;
+    // Whoever hears of it finds it in the store.
     event::emit(Event::QrAvailable {
         account: &context.account,
         valid,
     });
-    context.board.code.send_replace(Some(code.clone()));
-    context.store.publish_link_code(&context.fence, &code).await
+    published
 }
 
 #[cfg(test)]

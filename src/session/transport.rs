@@ -19,6 +19,7 @@
 
 pub mod dial;
 pub mod gate;
+pub mod names;
 pub mod proxy;
 mod reader;
 pub mod tls;
@@ -207,21 +208,18 @@ impl WsTransportFactory {
 
     /// A gated TCP stream to the server, through the proxy if there is one.
     async fn dial(&self, host: Host<&str>, port: u16) -> Result<Gate, ConnectError> {
-        let proxy = self.network.proxy.as_ref();
-        let (next_host, next_port) = match proxy {
-            Some(proxy) => (proxy.host(), proxy.port()),
-            None => (host.clone(), port),
-        };
+        let (next_host, next_port) = self.network.next_hop();
         let unreachable = |source| ConnectError::Unreachable {
             host: next_host.to_string(),
             source,
         };
-        let stream = dial::connect(next_host.clone(), next_port)
+        let names = &self.network.names;
+        let stream = dial::connect(next_host.clone(), next_port, names, &self.trust)
             .await
             .map_err(unreachable)?;
         dial::tune(&stream, self.network.user_timeout).map_err(unreachable)?;
         let gate = Gate::new(stream, self.trust.clone());
-        Ok(match proxy {
+        Ok(match &self.network.proxy {
             Some(proxy) => proxy.tunnel(gate, host, port).await?,
             None => gate,
         })

@@ -35,13 +35,21 @@ impl From<sqlx::Error> for StoreError {
 /// Time-outs, lost connections, conflicts with other transactions and a server that shuts down pass;
 /// what the data or the statement itself is to blame for stays.
 fn is_refusal(error: &sqlx::Error) -> bool {
-    let sqlx::Error::Database(error) = error else {
-        return false;
-    };
-    match error.try_downcast_ref::<PgDatabaseError>() {
+    match (sqlstate(error), error) {
         // By SQLSTATE class: data exception, integrity violation, syntax error or access rule
         // violation, feature not supported.
-        Some(error) => matches!(error.code().get(..2), Some("22" | "23" | "42" | "0A")),
-        None => !matches!(error.kind(), ErrorKind::Other),
+        (Some(code), _) => matches!(code.get(..2), Some("22" | "23" | "42" | "0A")),
+        (None, sqlx::Error::Database(error)) => !matches!(error.kind(), ErrorKind::Other),
+        _ => false,
+    }
+}
+
+/// PostgreSQL's code of `error`, when it is one of its errors.
+pub(super) fn sqlstate(error: &sqlx::Error) -> Option<&str> {
+    match error {
+        sqlx::Error::Database(error) => error
+            .try_downcast_ref::<PgDatabaseError>()
+            .map(PgDatabaseError::code),
+        _ => None,
     }
 }

@@ -120,6 +120,14 @@ impl PostgresUrl {
             .map(|(_, value)| value.into_owned())
     }
 
+    /// Files that the driver will read, each with the parameter that names it.
+    pub(super) fn files(&self) -> Vec<(&'static str, String)> {
+        ["sslrootcert", "ssl-root-cert", "sslcert", "sslkey"]
+            .into_iter()
+            .filter_map(|name| Some((name, Self::parameter(&self.0, name)?)))
+            .collect()
+    }
+
     /// With the password, for the driver alone.
     pub(super) fn secret(&self) -> &str {
         self.0.as_str()

@@ -7,7 +7,7 @@
 use std::time::Duration;
 
 use sqlx::any::{AnyConnectOptions, AnyPoolOptions};
-use sqlx::postgres::{PgConnection, PgDatabaseError};
+use sqlx::postgres::PgConnection;
 use sqlx::{AnyConnection, ConnectOptions, Connection, Executor, Row, raw_sql};
 use tracing::warn;
 
@@ -36,6 +36,13 @@ SET default_transaction_isolation = 'read committed'";
 const OLDEST: i32 = 12;
 
 pub(super) async fn open(url: &PostgresUrl, options: StoreOptions) -> Result<Opened> {
+    for (parameter, file) in url.files() {
+        if let Err(error) = std::fs::File::open(&file) {
+            return Err(StoreError::Unusable(format!(
+                "STORE_URL: {parameter} names {file:?}, which cannot be read: {error}"
+            )));
+        }
+    }
     let mut first = connect(url).await?;
     let mut second = connect(url).await?;
     refuse_pooler(url, &mut first, &mut second).await?;
@@ -97,6 +104,13 @@ async fn connect(url: &PostgresUrl) -> Result<PgConnection> {
 fn cannot_connect(url: &PostgresUrl, error: sqlx::Error) -> StoreError {
     let cure = match &error {
         sqlx::Error::Tls(_) | sqlx::Error::Configuration(_) => {
+            "check sslmode and sslrootcert in STORE_URL"
+        }
+        sqlx::Error::Io(io)
+            if io
+                .get_ref()
+                .is_some_and(|inner| inner.is::<rustls::Error>()) =>
+        {
             "check sslmode and sslrootcert in STORE_URL"
         }
         sqlx::Error::Database(db) => match db.code().as_deref() {
@@ -204,14 +218,4 @@ async fn refuse_what_loses_commits(
     unusable(format!(
         "runs with {off}, which may lose commits, and with them messages: turn it on, or accept that with STORE_ALLOW_ASYNC_COMMIT=1"
     ))
-}
-
-/// For tests of the mapping of errors: the SQLSTATE of `error`.
-pub(super) fn sqlstate(error: &sqlx::Error) -> Option<&str> {
-    match error {
-        sqlx::Error::Database(error) => error
-            .try_downcast_ref::<PgDatabaseError>()
-            .map(PgDatabaseError::code),
-        _ => None,
-    }
 }

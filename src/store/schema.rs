@@ -9,6 +9,7 @@ use std::time::Duration;
 use sqlx::raw_sql;
 
 use super::connections::{Connections, Tx};
+use super::error::sqlstate;
 use super::{Engine, Result, StoreError};
 use crate::clock::Boot;
 
@@ -21,12 +22,17 @@ const MIGRATIONS: [&str; 2] = [
 /// The newest migration that this binary knows.
 const VERSION: i64 = MIGRATIONS.len() as i64;
 
-/// How long other processes may be in the way.
+/// How long a lock that others hold is waited for.
 const PATIENCE: Duration = Duration::from_secs(30);
+
+/// How often a migration that finds its tables made is begun again: whoever made them has committed by
+/// then, with the mark.
+const RACES: u32 = 5;
 
 /// Brings the schema up to date and returns the store's id. `place` is told to people.
 pub(super) async fn migrate(store: &Connections, engine: Engine, place: &str) -> Result<String> {
     let began = Boot::now();
+    let mut races = 0;
     loop {
         match step(store, engine).await {
             Ok(Schema::Older) => {}
@@ -39,18 +45,29 @@ pub(super) async fn migrate(store: &Connections, engine: Engine, place: &str) ->
                     "{place} has schema {version}, which needs a binary that knows schema {min_compatible} or later; this one knows {VERSION}. Use the newer binary."
                 )));
             }
-            // Another process migrates.
-            Err(error) if is_race(&error) && Boot::now().since(began) < PATIENCE => {
+            Err(error) if is_locked(&error) && Boot::now().since(began) < PATIENCE => {
+                tokio::time::sleep(Duration::from_millis(50)).await;
+            }
+            Err(error) if is_made_already(&error) && races < RACES => {
+                races += 1;
                 tokio::time::sleep(Duration::from_millis(50)).await;
             }
             Err(StoreError::Rejected(error)) => {
-                return Err(StoreError::Unusable(format!(
-                    "{place} cannot be migrated: {error}"
-                )));
+                return Err(cannot_migrate(place, &error));
+            }
+            // SQLITE_ERROR: the statement does not fit the tables that are there.
+            Err(StoreError::Unavailable(sqlx::Error::Database(error)))
+                if error.code().as_deref() == Some("1") =>
+            {
+                return Err(cannot_migrate(place, &error));
             }
             Err(error) => return Err(error),
         }
     }
+}
+
+fn cannot_migrate(place: &str, error: &dyn std::error::Error) -> StoreError {
+    StoreError::Unusable(format!("{place} cannot be migrated: {error}"))
 }
 
 enum Schema {
@@ -123,21 +140,19 @@ async fn has_schema(store: &Connections, engine: Engine) -> Result<bool> {
     Ok(count > 0)
 }
 
-/// What the loser of a race for the same migration sees: a lock that is not given in time, or that
-/// what it makes is there already.
-fn is_race(error: &StoreError) -> bool {
-    match error {
-        StoreError::Unavailable(error) => {
-            matches!(
-                super::postgres::sqlstate(error),
-                Some("55P03" | "40P01" | "40001")
-            )
-        }
-        // unique_violation in the catalogue, duplicate_table, duplicate_column, duplicate_object.
-        StoreError::Rejected(error) => matches!(
-            super::postgres::sqlstate(error),
-            Some("23505" | "42P07" | "42701" | "42710")
-        ),
-        _ => false,
-    }
+/// Another process migrates, or a transaction on the table goes on.
+fn is_locked(error: &StoreError) -> bool {
+    let StoreError::Unavailable(error) = error else {
+        return false;
+    };
+    matches!(sqlstate(error), Some("55P03" | "40P01" | "40001"))
+}
+
+/// What the loser of a race for the same migration sees: unique_violation in the catalogue,
+/// duplicate_table, duplicate_column, duplicate_object.
+fn is_made_already(error: &StoreError) -> bool {
+    let StoreError::Rejected(error) = error else {
+        return false;
+    };
+    matches!(sqlstate(error), Some("23505" | "42P07" | "42701" | "42710"))
 }

@@ -7,7 +7,7 @@ use std::time::Duration;
 use futures_util::future::BoxFuture;
 use tokio::sync::watch;
 use tokio::time::Sleep;
-use tracing::warn;
+use tracing::{info, warn};
 
 use super::operation::{Operation, Plan};
 use super::state::{Command, Input, Wish};
@@ -15,14 +15,13 @@ use super::{Shared, wish};
 use crate::clock::Boot;
 use crate::fleet::Posting;
 use crate::ids::AccountId;
-use crate::lease::bid::Bidder;
 use crate::lease::keeper::{Loss, Term};
 use crate::session::Board;
 use crate::telemetry::event::{self, Event};
 
 /// How the grace of a stop is shared out: the session has the most of it, giving the lease back the
 /// rest. What is left over is for the process itself.
-const SESSION_SHARE: f64 = 0.75;
+const SESSION_SHARE: f64 = 0.7;
 const RELEASE_SHARE: f64 = 0.15;
 
 pub(super) struct Hands {
@@ -40,8 +39,6 @@ pub(super) struct Hands {
     lost_told: bool,
     /// The call for this term has been heard.
     called_for: bool,
-    /// This process was ousted a moment ago.
-    ousted: bool,
 }
 
 impl Hands {
@@ -58,7 +55,6 @@ impl Hands {
             lost: false,
             lost_told: false,
             called_for: false,
-            ousted: false,
         }
     }
 
@@ -123,7 +119,15 @@ impl Hands {
                 };
                 self.operation = Some(Operation::start(plan, paused));
             }
-            Command::Pause(paused) => self.operation().pause(paused),
+            Command::Pause(paused) => {
+                self.operation().pause(paused);
+                let now = if paused {
+                    "[whatsapp] Paused: nothing is sent, messages are still taken in"
+                } else {
+                    "[whatsapp] Resumed: sending again"
+                };
+                info!(account = %self.account, "{now}");
+            }
             Command::Nudge => self.operation().nudge(),
             Command::Drain => {
                 let until = Boot::now().plus(self.share(SESSION_SHARE));
@@ -148,20 +152,9 @@ impl Hands {
             .expect("the machine steers a session only while it runs")
     }
 
-    fn bid(&mut self) -> BoxFuture<'static, Term> {
-        let mut bidder = Bidder::new(
-            self.shared.store.clone(),
-            self.account.clone(),
-            self.shared.owner.clone(),
-            self.shared.config.lease,
-        );
-        let ousted = std::mem::take(&mut self.ousted);
-        Box::pin(async move {
-            if ousted {
-                bidder.step_aside_if_ousted().await;
-            }
-            bidder.win().await
-        })
+    fn bid(&self) -> BoxFuture<'static, Term> {
+        let (leases, account) = (self.shared.leases.clone(), self.account.clone());
+        Box::pin(async move { leases.win(&account).await })
     }
 
     /// Reads the account again: what was read before the lease was ours may be old.
@@ -199,8 +192,11 @@ impl Hands {
     fn forget(&mut self, loss: Loss) {
         self.check = None;
         self.tell_loss(loss);
-        self.term = None;
-        self.ousted = loss == Loss::Refused;
+        let term = self.term.take().and_then(Arc::into_inner);
+        if let (Some(term), Loss::Refused) = (term, loss) {
+            // The session may have met the new fence before the next heartbeat does.
+            term.fenced();
+        }
     }
 
     /// Tells of the loss, once for each term.
@@ -235,8 +231,11 @@ async fn lost(term: Option<&Term>) -> Loss {
 }
 
 /// Resolves when somebody else should have the lease. Cancel safe.
-async fn called_for(_term: Option<&Term>) -> &'static str {
-    std::future::pending().await
+async fn called_for(term: Option<&Term>) -> &'static str {
+    match term {
+        Some(term) => term.called_for().await,
+        None => std::future::pending().await,
+    }
 }
 
 /// Resolves when the session did something worth telling. Cancel safe.

@@ -14,7 +14,7 @@ use super::Shared;
 use super::state::{Ending, Input};
 use crate::clock::Boot;
 use crate::ids::AccountId;
-use crate::inbound::intake::{self, Intake};
+use crate::inbound::intake;
 use crate::lease::keeper::{Loss, Term};
 use crate::session::life::{self, Outcome};
 use crate::session::reins::{Order, Reins, Rider, reins};
@@ -112,7 +112,9 @@ impl Plan {
             self.term.trust().clone(),
             self.shared.config.policy.clone(),
         );
-        let context = self.context(intake);
+        let context = self
+            .shared
+            .session(&self.account, &self.term, intake, self.board.clone());
         let outcome = life::run(&context, &self.term, reins).await;
         let ending = self.ending(&context, outcome).await;
         drop(context);
@@ -147,25 +149,6 @@ impl Plan {
                 self.board.state.send_replace(failed);
                 Ending::Unusable { retry }
             }
-        }
-    }
-
-    fn context(&self, intake: Intake) -> SessionContext {
-        let shared = &self.shared;
-        SessionContext {
-            account: self.account.clone(),
-            store: shared.store.clone(),
-            fence: self.term.fence().clone(),
-            trust: self.term.trust().clone(),
-            intake,
-            network: shared.network.clone(),
-            http: shared.http.clone(),
-            version: shared.version.clone(),
-            home: shared.home.clone(),
-            phone: shared.config.phone.clone(),
-            board: self.board.clone(),
-            probe: shared.config.probe,
-            reply_to_everything: shared.config.reply_to_everything,
         }
     }
 }

@@ -265,6 +265,7 @@ impl Machine {
                 }
                 commands
             }
+            Phase::Resting if before.resumed_at < self.wish.resumed_at => self.start(),
             _ => Vec::new(),
         }
     }

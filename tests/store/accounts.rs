@@ -1,10 +1,13 @@
 //! What operators switch.
 
+use whatsapp_worker::store::StoreError;
+
 use super::Bench;
 
 on_every_engine!(
     an_account_is_enabled_disabled_paused_and_resumed_with_a_line_each,
     an_account_is_added_once,
+    what_breaks_a_rule_of_the_schema_is_rejected,
 );
 
 async fn an_account_is_enabled_disabled_paused_and_resumed_with_a_line_each(bench: &Bench) {
@@ -53,4 +56,22 @@ async fn an_account_is_added_once(bench: &Bench) {
     assert!(add().await.expect("answers"));
     assert!(!add().await.expect("answers"));
     assert_eq!(bench.store.accounts().await.expect("answers").len(), 1);
+}
+
+async fn what_breaks_a_rule_of_the_schema_is_rejected(bench: &Bench) {
+    let rule = "CREATE UNIQUE INDEX rule ON session_status(state)";
+    bench.sql(rule).await.expect("writes");
+    let other = "other".parse().expect("valid");
+    let (one, two) = (
+        bench.fence().await,
+        bench.bid(|bid| bid.account = &other).await,
+    );
+    let publish = |fence| {
+        bench
+            .store
+            .publish_session_status(fence, "active", None, "")
+    };
+    publish(&one).await.expect("ours");
+    let refused = publish(&two.expect("free")).await;
+    assert!(matches!(refused, Err(StoreError::Rejected(_))));
 }

@@ -7,6 +7,7 @@ on_every_engine!(
     a_newer_schema_that_says_it_is_compatible_is_used,
     a_newer_schema_that_needs_a_newer_binary_is_refused,
     an_older_schema_is_brought_up_to_date_and_keeps_its_rows,
+    a_migration_that_stops_in_the_middle_leaves_nothing,
 );
 
 async fn processes_may_open_a_new_store_at_once(bench: &Bench) {
@@ -55,17 +56,38 @@ async fn a_newer_schema_that_needs_a_newer_binary_is_refused(bench: &Bench) {
     assert!(!error.contains("rehearsal"), "no password: {error}");
 }
 
+const BACK_TO_1: &str = "ALTER TABLE lease DROP COLUMN successor;
+     ALTER TABLE accounts DROP COLUMN paused; ALTER TABLE accounts DROP COLUMN resumed_at;
+     ALTER TABLE audit DROP COLUMN epoch_before; ALTER TABLE audit DROP COLUMN epoch_after;
+     DROP TABLE workers; UPDATE schema_meta SET version = 1";
+
 /// As a crash would have left it between the migrations.
 async fn an_older_schema_is_brought_up_to_date_and_keeps_its_rows(bench: &Bench) {
     bench.fence().await;
-    let back = "ALTER TABLE lease DROP COLUMN successor; ALTER TABLE accounts DROP COLUMN paused;
-         ALTER TABLE accounts DROP COLUMN resumed_at; ALTER TABLE audit DROP COLUMN epoch_before;
-         ALTER TABLE audit DROP COLUMN epoch_after; DROP TABLE workers;
-         UPDATE schema_meta SET version = 1";
-    bench.sql(back).await.expect("writes");
+    bench.sql(BACK_TO_1).await.expect("writes");
     let (a, b) = tokio::join!(open(&bench.url), open(&bench.url));
     assert_eq!(a.expect("opens").store_id(), b.expect("opens").store_id());
     let row = bench.store.lease(&bench.account).await.expect("answers");
     assert_eq!(row.expect("kept").epoch.0, 1);
     assert_eq!(bench.store.workers().await.expect("answers"), []);
+}
+
+async fn a_migration_that_stops_in_the_middle_leaves_nothing(bench: &Bench) {
+    bench.fence().await;
+    bench.sql(BACK_TO_1).await.expect("writes");
+    // The last table of the second migration cannot be made, after all its columns were added.
+    bench
+        .sql("CREATE TABLE workers(other BIGINT)")
+        .await
+        .expect("writes");
+    let error = open(&bench.url).await.expect_err("in the way").to_string();
+    assert!(error.contains("cannot be migrated"), "{error}");
+    bench
+        .sql("SELECT successor FROM lease")
+        .await
+        .expect_err("the column was taken back");
+    bench.sql("DROP TABLE workers").await.expect("clears");
+    let store = bench.another().await;
+    let row = store.lease(&bench.account).await.expect("answers");
+    assert_eq!(row.expect("kept").successor, None);
 }

@@ -16,6 +16,7 @@ use tokio::net::TcpStream;
 use tokio::sync::mpsc;
 use tokio::time::{Instant, sleep, sleep_until, timeout};
 use tokio_tungstenite::tungstenite;
+use tokio_tungstenite::tungstenite::handshake::server::{Request, Response};
 use wacore_binary::{Node, NodeContent};
 
 use super::Server;
@@ -102,7 +103,12 @@ impl Drop for Presence<'_> {
 }
 
 async fn run(server: &Server, id: ConnectionId, stream: TcpStream) -> Result<(), ConnectionError> {
-    let (frames, sink, session) = timeout(HANDSHAKE_PATIENCE, shake_hands(server, stream))
+    let Arrival {
+        name,
+        frames,
+        sink,
+        session,
+    } = timeout(HANDSHAKE_PATIENCE, shake_hands(server, stream))
         .await
         .map_err(|_| ConnectionError::Late)??;
     sleep(BREATH).await;
@@ -133,8 +139,24 @@ async fn run(server: &Server, id: ConnectionId, stream: TcpStream) -> Result<(),
         return Ok(());
     }
     let mailbox = presence.mailbox.clone();
-    let reading = read(server, id, &role, StanzaReader::new(frames, open), orders);
-    let writing = write(server, id, mailbox, StanzaWriter::new(sink, seal), queue);
+    let caller = Caller {
+        id,
+        name: name.as_deref(),
+    };
+    let reading = read(
+        server,
+        caller,
+        &role,
+        StanzaReader::new(frames, open),
+        orders,
+    );
+    let writing = write(
+        server,
+        caller,
+        mailbox,
+        StanzaWriter::new(sink, seal),
+        queue,
+    );
     let mut reading = pin!(reading);
     // Whichever half ends first ends the connection; the other half has nobody to talk to.
     let ending = tokio::select! {
@@ -155,14 +177,44 @@ async fn run(server: &Server, id: ConnectionId, stream: TcpStream) -> Result<(),
     Ok(())
 }
 
-async fn shake_hands(
-    server: &Server,
-    stream: TcpStream,
-) -> Result<(FrameReader, FrameWriter, Established), ConnectionError> {
+/// A client after the handshake.
+struct Arrival {
+    /// What it calls itself.
+    name: Option<String>,
+    frames: FrameReader,
+    sink: FrameWriter,
+    session: Established,
+}
+
+/// Whose connection it is.
+#[derive(Clone, Copy)]
+struct Caller<'a> {
+    id: ConnectionId,
+    name: Option<&'a str>,
+}
+
+fn name_of(request: &Request, name: &mut Option<String>) {
+    let query = request.uri().query().unwrap_or_default();
+    *name = query
+        .split('&')
+        .find_map(|pair| pair.strip_prefix("client="))
+        .map(str::to_owned);
+}
+
+async fn shake_hands(server: &Server, stream: TcpStream) -> Result<Arrival, ConnectionError> {
     if let Err(error) = stream.set_nodelay(true) {
         tracing::debug!(%error, "small packets may be delayed");
     }
-    let socket = tokio_tungstenite::accept_async(stream)
+    let mut name = None;
+    #[expect(
+        clippy::result_large_err,
+        reason = "the type is the library's, and the callback never fails"
+    )]
+    let read_name = |request: &Request, response: Response| {
+        name_of(request, &mut name);
+        Ok(response)
+    };
+    let socket = tokio_tungstenite::accept_hdr_async(stream, read_name)
         .await
         .map_err(Box::new)?;
     let (sink, source) = socket.split();
@@ -181,17 +233,23 @@ async fn shake_hands(
             finish.complete(&message)?
         }
     };
-    Ok((frames, sink, session))
+    Ok(Arrival {
+        name,
+        frames,
+        sink,
+        session,
+    })
 }
 
 async fn read(
     server: &Server,
-    id: ConnectionId,
+    caller: Caller<'_>,
     role: &Role,
     mut stanzas: StanzaReader,
     orders: mpsc::Sender<Order>,
 ) -> Result<(), ConnectionError> {
     loop {
+        let id = caller.id;
         let faults = server.faults.current();
         if faults.slow_reader_ms > 0 {
             sleep(Duration::from_millis(faults.slow_reader_ms)).await;
@@ -205,7 +263,7 @@ async fn read(
             server.visits.late(id, &stanza.tag);
             continue;
         }
-        if faults.deaf || orders.is_closed() {
+        if faults.is_deaf_to(caller.name) || orders.is_closed() {
             continue;
         }
         tracing::trace!(connection = id.0, tag = %stanza.tag, "received");
@@ -244,13 +302,15 @@ async fn check_receipt(server: &Server, from: DeviceAddress, stanza: &Node) {
 
 async fn write(
     server: &Server,
-    id: ConnectionId,
+    caller: Caller<'_>,
     mailbox: Option<Arc<Mailbox>>,
     mut stanzas: StanzaWriter,
     mut orders: mpsc::Receiver<Order>,
 ) -> Result<Ending, ConnectionError> {
     loop {
-        let patience = mailbox.as_ref().and_then(|mail| mail.patience_ends(id));
+        let patience = mailbox
+            .as_ref()
+            .and_then(|mail| mail.patience_ends(caller.id));
         // Each branch only waits; nothing is lost with the one that is dropped.
         tokio::select! {
             biased;
@@ -270,10 +330,10 @@ async fn write(
                 Some(Order::Cut) | None => return Ok(Ending::Cut),
             },
             () = mail_or_never(mailbox.as_deref()) => {
-                deliver(server, id, mailbox.as_deref(), &mut stanzas).await?;
+                deliver(server, caller, mailbox.as_deref(), &mut stanzas).await?;
             }
             () = due_or_never(patience) => {
-                deliver(server, id, mailbox.as_deref(), &mut stanzas).await?;
+                deliver(server, caller, mailbox.as_deref(), &mut stanzas).await?;
             }
         }
     }
@@ -296,7 +356,7 @@ async fn due_or_never(due: Option<Instant>) {
 /// Sends everything that the mailbox releases, with whatever goes wrong on the way.
 async fn deliver(
     server: &Server,
-    id: ConnectionId,
+    caller: Caller<'_>,
     mailbox: Option<&Mailbox>,
     stanzas: &mut StanzaWriter,
 ) -> Result<(), ConnectionError> {
@@ -304,10 +364,10 @@ async fn deliver(
         return Ok(());
     };
     loop {
-        if server.faults.current().deaf {
+        if server.faults.current().is_deaf_to(caller.name) {
             return Ok(());
         }
-        let mut batch = mailbox.take(id, clock::now());
+        let mut batch = mailbox.take(caller.id, clock::now());
         if batch.is_empty() {
             return Ok(());
         }

@@ -69,7 +69,10 @@ struct Sight {
     beat: i64,
     /// Arrival of the answer that showed it first.
     since: Boot,
-    /// The latest end that any look at it promised.
+    /// When the last look was asked.
+    asked: Boot,
+    /// The latest end that is known of it: what a look promised, or a TTL after a look that did not
+    /// show this beat yet.
     until: Boot,
 }
 
@@ -163,8 +166,7 @@ impl Account {
                     epoch: *epoch,
                 })
             }
-            (Seat::Out(before), row) if self.wanted.is_some() => {
-                let before = *before;
+            (Seat::Out(_) | Seat::Bidding { .. }, row) if self.wanted.is_some() => {
                 let opening = match row {
                     Some(row) => self.judge(row, view, ttl, pace),
                     None => free(
@@ -174,7 +176,10 @@ impl Account {
                         Proof::Ended,
                     ),
                 };
-                self.seat = Seat::Out(opening.keeping_place(before));
+                // While a bid is on its way only the sight counts.
+                if let Seat::Out(before) = self.seat {
+                    self.seat = Seat::Out(opening.keeping_place(before));
+                }
                 None
             }
             _ => None,
@@ -184,21 +189,20 @@ impl Account {
     fn judge(&mut self, row: &Seen, view: View<'_>, ttl: Duration, pace: &Pace) -> Opening {
         let now = view.now;
         let promised = ahead(view.asked, row.remaining_ms);
-        let known = self
-            .sight
-            .filter(|sight| sight.epoch == row.epoch && sight.beat == row.beat);
-        let sight = known.map_or(
-            Sight {
-                epoch: row.epoch,
-                beat: row.beat,
-                since: now,
-                until: promised,
-            },
-            |sight| Sight {
+        let sight = match self.sight {
+            Some(sight) if (sight.epoch, sight.beat) == (row.epoch, row.beat) => Sight {
+                asked: view.asked,
                 until: sight.until.max(promised),
                 ..sight
             },
-        );
+            before => Sight {
+                epoch: row.epoch,
+                beat: row.beat,
+                since: now,
+                asked: view.asked,
+                until: before.map_or(promised, |sight| promised.max(sight.asked.plus(ttl))),
+            },
+        };
         self.sight = Some(sight);
 
         let chosen = row.successor == Successor::Me;

@@ -191,6 +191,18 @@ fn a_store_whose_clock_steps_forward_lets_nobody_in_beside_a_holder_that_was_see
 }
 
 #[test]
+fn a_holder_that_renewed_just_before_the_step_is_known_to_have_been_alive() {
+    let (mut core, _) = standby(0, row(1, 3, 6_000, Holder::Other));
+    core.step(Event::Stirred, at(100));
+    let renewed = || seen(row(1, 4, -3_592_000, Holder::Other));
+    let todo = core.step(renewed(), at(100));
+    assert_eq!(todo, [wake(600)], "it renewed after 0");
+    core.step(Event::Stirred, at(TTL));
+    let todo = core.step(renewed(), at(TTL));
+    assert!(todo.contains(&acquire()), "{todo:?}");
+}
+
+#[test]
 fn a_store_whose_clock_steps_back_keeps_nobody_out_beyond_a_ttl() {
     let far = 3_600_000;
     let (mut core, _) = standby(0, row(1, 3, far, Holder::Other));

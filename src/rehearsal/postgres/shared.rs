@@ -85,6 +85,16 @@ impl Database {
         &self.url
     }
 
+    /// The same by way of another port, such as a proxy's.
+    pub fn url_by_port(&self, port: u16) -> String {
+        self.server.site.url(port, &self.name)
+    }
+
+    /// The loopback port of its server.
+    pub fn port(&self) -> u16 {
+        self.server.site.port
+    }
+
     /// Removes it, whoever is still connected. Without this it goes with the server.
     ///
     /// # Errors

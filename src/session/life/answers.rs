@@ -44,12 +44,14 @@ impl Life<'_> {
         } else {
             Holder::Us
         };
+        let version_refreshed =
+            end == End::Outdated && self.context.version.refresh(&self.context.http).await;
         let facts = Facts {
             now: Boot::now(),
             linked,
             holder,
             intake_closed: self.context.intake.is_closed(),
-            may_refresh_version: self.context.version.may_refresh(),
+            version_refreshed,
             jitter: rand::rng().random_range(0.8..1.2),
         };
         let answer = attempts.answer(end, &facts);
@@ -79,9 +81,6 @@ impl Life<'_> {
                 in_a_row: *in_a_row,
             }),
             None => {}
-        }
-        if answer.refresh_version {
-            self.context.version.refresh();
         }
         if let Some(state) = answer.show {
             self.show(state).await;

@@ -73,8 +73,8 @@ pub(super) struct Facts {
     pub(super) holder: Holder,
     /// Nothing can be committed any more.
     pub(super) intake_closed: bool,
-    /// A newer client version could be fetched.
-    pub(super) may_refresh_version: bool,
+    /// The client version was refused, and a newer one is there now.
+    pub(super) version_refreshed: bool,
     /// Between 0.8 and 1.2, by chance.
     pub(super) jitter: f64,
 }
@@ -85,7 +85,6 @@ pub(super) struct Answer {
     pub(super) next: Next,
     pub(super) told: Option<Told>,
     pub(super) show: Option<SessionState>,
-    pub(super) refresh_version: bool,
 }
 
 impl Answer {
@@ -94,7 +93,6 @@ impl Answer {
             next,
             told: None,
             show: None,
-            refresh_version: false,
         }
     }
 
@@ -231,11 +229,8 @@ impl Attempts {
             }
             End::Outdated => {
                 let reason = "the client version is outdated";
-                if facts.may_refresh_version {
-                    Answer {
-                        refresh_version: true,
-                        ..Answer::closed(Next::Connect, Some(405), true, reason)
-                    }
+                if facts.version_refreshed {
+                    Answer::closed(Next::Connect, Some(405), true, reason)
                 } else {
                     Answer::closed(Next::Rest(REST), Some(405), true, reason)
                         .showing(SessionState::OutdatedClient)

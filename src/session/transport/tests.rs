@@ -1,4 +1,5 @@
 mod over_tls;
+mod starved;
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 

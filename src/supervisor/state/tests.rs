@@ -317,6 +317,12 @@ fn pausing_and_resuming_reach_a_running_session_and_one_that_begins() {
     let resume = machine.on(Input::Posted(resumed.clone()));
     assert_eq!(resume, [Command::Pause(false), Command::Nudge]);
     assert_eq!(machine.on(Input::Posted(resumed)), [], "told once");
+    let mut machine = after(&resting());
+    let retried = machine.on(Input::Posted(Wish {
+        resumed_at: Some(7),
+        ..here()
+    }));
+    assert_eq!(retried, [Command::Start { paused: false }]);
     let mut machine = after(&acquiring());
     let start = machine.on(Input::Checked(Some(paused)));
     assert_eq!(start, [Command::Start { paused: true }]);

@@ -12,7 +12,7 @@ fn at(ms: i64) -> Facts {
         linked: true,
         holder: Holder::Us,
         intake_closed: false,
-        may_refresh_version: false,
+        version_refreshed: false,
         jitter: 1.0,
     }
 }
@@ -50,7 +50,7 @@ fn each_end_has_its_answer() {
         ..at(0)
     };
     let refreshing = Facts {
-        may_refresh_version: true,
+        version_refreshed: true,
         ..at(0)
     };
     let shut = Facts {
@@ -76,21 +76,6 @@ fn each_end_has_its_answer() {
     );
     assert_eq!(next(End::Deaf, at(0)), Next::Connect);
     assert_eq!(next(End::Replaced, at(0)), Next::Pause(seconds(2)));
-}
-
-#[test]
-fn a_client_version_is_refreshed_only_when_the_server_refuses_it() {
-    let refreshing = Facts {
-        may_refresh_version: true,
-        ..at(0)
-    };
-    assert!(
-        attempts()
-            .answer(End::Outdated, &refreshing)
-            .refresh_version
-    );
-    assert!(!attempts().answer(End::Outdated, &at(0)).refresh_version);
-    assert!(!attempts().answer(closed(), &refreshing).refresh_version);
 }
 
 #[test]

@@ -152,3 +152,66 @@ async fn nothing_leaves_through_tls_after_trust_has_ended() {
     assert_eq!(rest, b"", "neither close_notify nor data");
     assert_eq!(end, Some(io::ErrorKind::ConnectionReset));
 }
+
+/// Trust ends between the TCP connection and the TLS handshake: the server hears no ClientHello.
+#[tokio::test]
+async fn no_handshake_begins_after_trust_has_ended() {
+    let (listener, port) = listen().await;
+    let trust = trusted_for(HOUR);
+    let host = Host::Ipv4([127, 0, 0, 1].into());
+    let names = names::Names::default();
+    let stream = dial::connect(host, port, &names, &trust)
+        .await
+        .expect("connected");
+    let (mut served, _) = listener.accept().await.expect("accept");
+    trust.revoke();
+    let (_, pem) = acceptor();
+    let (settings, _file) = trusting(&pem, settings(&format!("wss://localhost:{port}/")));
+    let network = Network::new(settings).expect("settings");
+    let connector = TlsConnector::from(network.tls);
+    let name = ServerName::try_from("localhost").expect("a name");
+    let gate = Gate::new(stream, trust);
+    let refused = connector.connect(name, gate).await.expect_err("refused");
+    assert!(TrustEnded::is_cause_of(&refused), "{refused:?}");
+    let mut rest = Vec::new();
+    let end = served.read_to_end(&mut rest).await;
+    assert_eq!(rest, b"", "not a byte");
+    assert_eq!(
+        end.expect_err("a reset").kind(),
+        io::ErrorKind::ConnectionReset
+    );
+}
+
+/// Behind a proxy the moment between the two can be chosen: its answer comes after the end of trust.
+#[tokio::test]
+async fn nothing_follows_the_answer_of_a_proxy_after_trust_has_ended() {
+    let (listener, port) = listen().await;
+    let trust = trusted_for(HOUR);
+    let revoke = trust.clone();
+    let proxy = tokio::spawn(async move {
+        let (mut stream, _) = listener.accept().await.expect("accept");
+        let mut head = Vec::new();
+        while !head.ends_with(b"\r\n\r\n") {
+            head.push(stream.read_u8().await.expect("request"));
+        }
+        revoke.revoke();
+        stream
+            .write_all(b"HTTP/1.1 200 OK\r\n\r\n")
+            .await
+            .expect("answer");
+        let mut rest = Vec::new();
+        let end = stream.read_to_end(&mut rest).await;
+        (rest, end.err().map(|e| e.kind()))
+    });
+    let mut settings = settings("wss://localhost:1/");
+    settings.proxy = Some(format!("http://127.0.0.1:{port}").parse().expect("proxy"));
+    let refused = factory(settings, &trust).connect().await;
+    assert!(
+        matches!(refused, Err(ConnectError::TrustEnded(_))),
+        "{:?}",
+        refused.err()
+    );
+    let (rest, end) = proxy.await.expect("the proxy sees the end");
+    assert_eq!(rest, b"", "neither ClientHello nor anything else");
+    assert_eq!(end, Some(io::ErrorKind::ConnectionReset));
+}

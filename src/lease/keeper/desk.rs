@@ -1,0 +1,360 @@
+//! What this process wants and holds: the core, and who waits for what it decides.
+
+use std::collections::{BTreeSet, HashMap, VecDeque};
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::{oneshot, watch};
+use tracing::{info, warn};
+
+use super::{Leases, Term};
+use crate::clock::Boot;
+use crate::ids::{AccountId, Epoch, OwnerId};
+use crate::lease::core::{Action, Core, Event, Loss, Pace, Seen};
+use crate::lease::timing::LeaseTiming;
+use crate::lease::trust::Trust;
+use crate::store::{Fence, LeaseRow, StoreError};
+use crate::telemetry::event::{self, Event as Told};
+
+/// Contention is told when it begins, when the holder changes, and then this often at most.
+const REMIND: Duration = Duration::from_mins(1);
+/// A standby of a whole fleet reminds of each account less often.
+const REMIND_EACH: Duration = Duration::from_millis(100);
+
+/// The state behind [`Leases`].
+#[derive(Debug)]
+pub(super) struct Desk {
+    core: Core,
+    owner: OwnerId,
+    timing: LeaseTiming,
+    handicaps: HashMap<AccountId, Option<Duration>>,
+    bids: HashMap<AccountId, oneshot::Sender<Term>>,
+    held: HashMap<AccountId, Held>,
+    /// Why a lease is given up, from the supervisor's word to the core's action.
+    partings: HashMap<AccountId, (String, oneshot::Sender<bool>)>,
+    work: VecDeque<Work>,
+    renewals: u64,
+    wake: Option<Boot>,
+    told: HashMap<AccountId, (OwnerId, Boot)>,
+}
+
+/// A lease of ours, as its term sees it.
+#[derive(Debug)]
+struct Held {
+    fence: Arc<Fence>,
+    trust: Trust,
+    loss: watch::Sender<Option<Loss>>,
+    call: watch::Sender<Option<&'static str>>,
+}
+
+/// What the store is to be asked.
+#[derive(Debug)]
+pub(super) enum Work {
+    Look,
+    Acquire {
+        account: AccountId,
+        unchanged: Option<(Epoch, i64)>,
+        dead: Option<Epoch>,
+    },
+    Renew {
+        number: u64,
+        fences: Vec<Arc<Fence>>,
+    },
+    Release(Parting),
+}
+
+/// A lease that is being given up.
+#[derive(Debug)]
+pub(super) struct Parting {
+    pub(super) fence: Arc<Fence>,
+    pub(super) why: String,
+    waits: Option<oneshot::Sender<bool>>,
+}
+
+impl Parting {
+    /// Tells everybody how it went.
+    pub(super) fn settle(self, owner: &OwnerId, outcome: Result<bool, StoreError>) {
+        let account = self.fence.account();
+        let ours = match outcome {
+            Ok(true) => {
+                event::emit(Told::LeaseReleased {
+                    account,
+                    owner,
+                    epoch: self.fence.epoch(),
+                    reason: &self.why,
+                });
+                true
+            }
+            Ok(false) => false,
+            Err(error) => {
+                warn!(%account, %error, "the lease could not be released: it ends by its TTL");
+                false
+            }
+        };
+        if let Some(waits) = self.waits {
+            // Whoever released may have gone since.
+            let _ = waits.send(ours);
+        }
+    }
+}
+
+impl Desk {
+    pub(super) fn new(owner: OwnerId, timing: LeaseTiming, pace: Pace) -> Self {
+        Self {
+            core: Core::new(timing, pace),
+            owner,
+            timing,
+            handicaps: HashMap::new(),
+            bids: HashMap::new(),
+            held: HashMap::new(),
+            partings: HashMap::new(),
+            work: VecDeque::new(),
+            renewals: 0,
+            wake: None,
+            told: HashMap::new(),
+        }
+    }
+
+    pub(super) const fn wake(&self) -> Option<Boot> {
+        self.wake
+    }
+
+    pub(super) fn held(&self) -> BTreeSet<AccountId> {
+        self.held.keys().cloned().collect()
+    }
+
+    /// The next thing to ask of the store; bids only when there is room for one.
+    pub(super) fn next_work(&mut self, room_for_bids: bool) -> Option<Work> {
+        let is_next = |work: &Work| room_for_bids || !matches!(work, Work::Acquire { .. });
+        let next = self.work.iter().position(is_next)?;
+        self.work.remove(next)
+    }
+
+    pub(super) fn bid(&mut self, account: &AccountId, now: Boot) -> oneshot::Receiver<Term> {
+        let (tell, won) = oneshot::channel();
+        self.bids.insert(account.clone(), tell);
+        if let Some(handicap) = self.handicap_of(account) {
+            let account = account.clone();
+            self.hear(Event::Bid { account, handicap }, now);
+        }
+        won
+    }
+
+    pub(super) fn withdraw(&mut self, account: &AccountId, now: Boot) {
+        self.bids.remove(account);
+        self.told.remove(account);
+        let account = account.clone();
+        self.hear(Event::Withdraw { account }, now);
+    }
+
+    pub(super) fn handicap(&mut self, account: &AccountId, handicap: Option<Duration>, now: Boot) {
+        let before = self.handicap_of(account);
+        self.handicaps.insert(account.clone(), handicap);
+        if before == handicap || !self.bids.contains_key(account) {
+            return;
+        }
+        let account = account.clone();
+        let event = match handicap {
+            Some(handicap) => Event::Bid { account, handicap },
+            None => Event::Withdraw { account },
+        };
+        self.hear(event, now);
+    }
+
+    /// An account that nobody placed is bid for at once.
+    fn handicap_of(&self, account: &AccountId) -> Option<Duration> {
+        let placed = self.handicaps.get(account).copied();
+        placed.unwrap_or(Some(Duration::ZERO))
+    }
+
+    pub(super) fn saw(&mut self, rows: Vec<(LeaseRow, Seen)>, now: Boot) {
+        let mut seen = Vec::with_capacity(rows.len());
+        for (row, sight) in rows {
+            if sight.dead && !self.held.contains_key(&row.account) {
+                info!(account = %row.account, holder = %row.owner, "the holder's process on this machine is dead");
+            }
+            self.tell_contended(&row, now);
+            seen.push(sight);
+        }
+        self.hear(Event::Seen { rows: seen }, now);
+    }
+
+    /// A bid was granted. The core decides whether it is still wanted.
+    pub(super) fn won(&mut self, leases: &Leases, fence: Fence, now: Boot) {
+        let fence = Arc::new(fence);
+        let account = fence.account().clone();
+        let epoch = fence.epoch();
+        let event = Event::Acquired {
+            account: account.clone(),
+            epoch,
+        };
+        for action in self.step(event, now) {
+            match action {
+                Action::Won { trusted_until, .. } => {
+                    let trust = Trust::until(trusted_until);
+                    self.begin_term(leases, fence.clone(), trust, now);
+                }
+                Action::Release { .. } => self.part(fence.clone(), None),
+                action => self.act(action),
+            }
+        }
+    }
+
+    fn begin_term(&mut self, leases: &Leases, fence: Arc<Fence>, trust: Trust, now: Boot) {
+        let account = fence.account().clone();
+        let (tell_loss, loss) = watch::channel(None);
+        let (tell_call, call) = watch::channel(None);
+        self.told.remove(&account);
+        event::emit(Told::LeaseAcquired {
+            account: &account,
+            owner: leases.owner(),
+            epoch: fence.epoch(),
+            ttl: self.timing.ttl(),
+        });
+        let term = Term::new(leases.clone(), fence.clone(), trust.clone(), loss, call);
+        let held = Held {
+            fence: fence.clone(),
+            trust,
+            loss: tell_loss,
+            call: tell_call,
+        };
+        self.held.insert(account.clone(), held);
+        let undelivered = match self.bids.remove(&account) {
+            Some(waiting) => waiting.send(term).err(),
+            None => Some(term),
+        };
+        if let Some(term) = undelivered {
+            // The bidder went away in this very moment.
+            term.forget();
+            self.release(&fence, "nobody waits for it".to_owned(), now);
+        }
+    }
+
+    pub(super) fn release(
+        &mut self,
+        fence: &Fence,
+        why: String,
+        now: Boot,
+    ) -> oneshot::Receiver<bool> {
+        let (tell, ours) = oneshot::channel();
+        let account = fence.account().clone();
+        if self.holds(fence) {
+            self.partings.insert(account.clone(), (why, tell));
+            let epoch = fence.epoch();
+            self.hear(Event::Release { account, epoch }, now);
+        }
+        ours
+    }
+
+    /// A protected write found the fence gone.
+    pub(super) fn fenced(&mut self, fence: &Fence, now: Boot) {
+        if self.holds(fence) {
+            let (account, epoch) = (fence.account().clone(), fence.epoch());
+            self.hear(Event::Fenced { account, epoch }, now);
+        }
+    }
+
+    fn holds(&self, fence: &Fence) -> bool {
+        let held = self.held.get(fence.account());
+        held.is_some_and(|held| held.fence.epoch() == fence.epoch())
+    }
+
+    /// Wants a renewal now. Returns how many there were before: a later one is the answer.
+    pub(super) fn confirm(&mut self, now: Boot) -> u64 {
+        let before = self.renewals;
+        self.hear(Event::Confirm, now);
+        before
+    }
+
+    pub(super) fn hear(&mut self, event: Event, now: Boot) {
+        for action in self.step(event, now) {
+            self.act(action);
+        }
+    }
+
+    fn step(&mut self, event: Event, now: Boot) -> Vec<Action> {
+        self.wake = None;
+        self.core.step(event, now)
+    }
+
+    fn act(&mut self, action: Action) {
+        match action {
+            Action::Look => self.work.push_back(Work::Look),
+            Action::Acquire {
+                account,
+                unchanged,
+                dead,
+            } => self.work.push_back(Work::Acquire {
+                account,
+                unchanged,
+                dead,
+            }),
+            Action::Renew { leases } => {
+                self.renewals += 1;
+                let fence = |(account, _): &(AccountId, Epoch)| {
+                    self.held.get(account).map(|held| held.fence.clone())
+                };
+                let fences = leases.iter().filter_map(fence).collect();
+                // Before everything else: the others can wait.
+                self.work.push_front(Work::Renew {
+                    number: self.renewals,
+                    fences,
+                });
+            }
+            Action::Trust { account, until, .. } => {
+                if let Some(held) = self.held.get(&account) {
+                    held.trust.extend(until);
+                }
+            }
+            Action::Lost { account, loss, .. } => {
+                if let Some(held) = self.held.remove(&account) {
+                    held.trust.revoke();
+                    held.loss.send_replace(Some(loss));
+                }
+            }
+            Action::Release { account, .. } => {
+                let parting = self.partings.remove(&account);
+                if let Some(held) = self.held.remove(&account) {
+                    held.trust.revoke();
+                    self.part(held.fence, parting);
+                }
+            }
+            Action::HandOver { account, .. } => {
+                if let Some(held) = self.held.get(&account) {
+                    held.call.send_replace(Some("another worker is to have it"));
+                }
+            }
+            Action::WakeAt(at) => self.wake = Some(at),
+            Action::Won { .. } => unreachable!("only a granted bid is won"),
+        }
+    }
+
+    fn part(&mut self, fence: Arc<Fence>, parting: Option<(String, oneshot::Sender<bool>)>) {
+        let (why, waits) = match parting {
+            Some((why, waits)) => (why, Some(waits)),
+            None => ("not wanted any more".to_owned(), None),
+        };
+        self.work
+            .push_back(Work::Release(Parting { fence, why, waits }));
+    }
+
+    fn tell_contended(&mut self, row: &LeaseRow, now: Boot) {
+        if row.is_free() || !self.bids.contains_key(&row.account) {
+            return;
+        }
+        let fleet = u32::try_from(self.bids.len()).unwrap_or(u32::MAX);
+        let remind = REMIND.max(REMIND_EACH.saturating_mul(fleet));
+        let known = self.told.get(&row.account);
+        if known.is_some_and(|(owner, at)| *owner == row.owner && now.since(*at) < remind) {
+            return;
+        }
+        self.told
+            .insert(row.account.clone(), (row.owner.clone(), now));
+        event::emit(Told::LeaseContended {
+            account: &row.account,
+            owner: &self.owner,
+            holder: &row.owner,
+            remaining_ms: row.remaining_ms,
+        });
+    }
+}

@@ -1,0 +1,47 @@
+//! kill -9.
+
+use std::time::Duration;
+
+use whatsapp_worker::clock::Boot;
+
+use super::witness::Witness;
+use super::{Pair, acquired, assert_nothing_late, contended, established};
+use crate::load::Load;
+use crate::theatre::{Engine, full, on_each_engine};
+
+on_each_engine!(a_killed_holder_is_replaced_in_time);
+
+/// Longer than the 2 s of the flock accelerator, so that SQLite cannot pass by waiting.
+const TTL: Duration = Duration::from_secs(8);
+
+async fn a_killed_holder_is_replaced_in_time(engine: Engine) {
+    let allowed = match engine {
+        Engine::Sqlite => Duration::from_secs(2),
+        Engine::Postgres => TTL + Duration::from_secs(1),
+    };
+    let mut pair = Pair::open(engine, TTL).await;
+    let load = Load::start(&pair.theatre, Duration::from_millis(20));
+    let mut slowest = Duration::ZERO;
+    for _ in 0..if full() { 10 } else { 2 } {
+        let so_far = pair.standby.so_far();
+        pair.active.kill().await.expect("ours");
+        let died = Boot::now();
+        acquired(&pair.standby, so_far).await;
+        let took = Boot::now().since(died);
+        slowest = slowest.max(took);
+        assert!(took <= allowed, "taken over after {took:?}");
+        let name = pair.active.name().to_owned();
+        pair.active = pair.theatre.stage.start(&name).expect("starts");
+        pair.change_places();
+        established(&pair.active, so_far).await;
+        contended(&pair.standby, 0, &pair.active).await;
+    }
+    println!("{engine:?}: taken over within {slowest:?} at a TTL of {TTL:?}");
+    let ids = load.end().await;
+    pair.theatre.assert_each_queued_once(&ids).await;
+    Witness::of(&pair.theatre)
+        .await
+        .assert_no_stale_write()
+        .await;
+    assert_nothing_late(&pair.theatre);
+}

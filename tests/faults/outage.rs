@@ -1,0 +1,177 @@
+//! A PostgreSQL that restarts, crashes or cannot be reached.
+
+use std::time::Duration;
+
+use whatsapp_worker::clock::Boot;
+
+use super::witness::Witness;
+use super::{Pair, acquired, assert_nothing_late, contended, established, settings, ttl_ms};
+use crate::load::Load;
+use crate::theatre::{Engine, PATIENCE, Theatre, full};
+use whatsapp_worker::rehearsal::proxy::Weather;
+
+/// Long enough for a heartbeat that was due in the outage to be repeated in time.
+const LONG: Duration = Duration::from_secs(8);
+const SHORT: Duration = Duration::from_secs(2);
+const PACE: Duration = Duration::from_millis(20);
+
+#[tokio::test]
+async fn a_server_that_restarts_or_crashes_in_mid_stream_costs_nothing() {
+    let mut pair = Pair::open(Engine::Postgres, LONG).await;
+    let load = Load::start(&pair.theatre, PACE);
+    for round in 0..if full() { 10 } else { 2 } {
+        let rows = Witness::of(&pair.theatre).await.committed().await;
+        let server = pair.theatre.server();
+        if round % 2 == 0 {
+            server.restart().await.expect("it starts again");
+        } else {
+            server.kill().await.expect("ours");
+            server.resume().await.expect("it recovers");
+        }
+        // Work goes on before the next blow.
+        let witness = Witness::of(&pair.theatre).await;
+        while witness.committed().await.values().sum::<i64>() <= rows.values().sum::<i64>() + 10 {
+            tokio::time::sleep(PACE).await; // justified: another process writes the store
+        }
+    }
+    let ids = load.end().await;
+    pair.theatre.assert_each_queued_once(&ids).await;
+    Witness::of(&pair.theatre)
+        .await
+        .assert_no_stale_write()
+        .await;
+    assert_nothing_late(&pair.theatre);
+    println!(
+        "connections to WhatsApp over {} messages: {}",
+        ids.len(),
+        pair.theatre.sim.visits(&pair.theatre.shop).len()
+    );
+}
+
+/// How the road to PostgreSQL is closed.
+#[derive(Clone, Copy, Debug)]
+enum Cut {
+    /// Packets wait, and arrive afterwards.
+    Held,
+    /// Packets are lost, and connections are dead afterwards.
+    Lost,
+    /// Connections are reset and refused.
+    Reset,
+}
+
+impl Cut {
+    const ALL: [Self; 3] = [Self::Held, Self::Lost, Self::Reset];
+
+    fn close(self, theatre: &Theatre) {
+        let road = theatre.road();
+        match self {
+            Self::Held => road.set(Weather::Held),
+            Self::Lost => road.set(Weather::Hole),
+            Self::Reset => {
+                road.set(Weather::Refusing);
+                road.cut();
+            }
+        }
+    }
+}
+
+#[tokio::test]
+async fn half_a_ttl_without_the_store_costs_no_reconnect() {
+    let theatre = Theatre::open_on(Engine::Postgres, &settings(&ttl_ms(LONG))).await;
+    theatre.check_receipts().await;
+    let worker = theatre.linked_worker("one").await;
+    let logins = theatre.sim.visits(&theatre.shop).len();
+    let load = Load::start(&theatre, PACE);
+    for cut in Cut::ALL {
+        cut.close(&theatre);
+        tokio::time::sleep(LONG / 2).await; // justified: how long the store is away is the test
+        theatre.road().set(Weather::Fair);
+        let witness = Witness::of(&theatre).await;
+        let rows = witness.committed().await;
+        while witness.committed().await == rows {
+            tokio::time::sleep(PACE).await; // justified: another process writes the store
+        }
+        assert_eq!(
+            theatre.sim.visits(&theatre.shop).len(),
+            logins,
+            "{cut:?}: it logged in again"
+        );
+    }
+    assert_eq!(worker.count("whatsapp.connection.closed"), 0);
+    assert_eq!(worker.count("whatsapp.lease.acquire.success"), 1);
+    let ids = load.end().await;
+    theatre.assert_each_queued_once(&ids).await;
+}
+
+#[tokio::test]
+async fn three_ttls_without_the_store_end_the_session_and_it_comes_back_by_itself() {
+    let theatre = Theatre::open_on(Engine::Postgres, &settings(&ttl_ms(SHORT))).await;
+    theatre.check_receipts().await;
+    let worker = theatre.linked_worker("one").await;
+    let load = Load::start(&theatre, PACE);
+    for cut in Cut::ALL {
+        let so_far = worker.so_far();
+        cut.close(&theatre);
+        let began = Boot::now();
+        worker
+            .wait_after(so_far, "whatsapp.lease.heartbeat.lost", PATIENCE, |_| true)
+            .await
+            .expect("it steps down");
+        let took = Boot::now().since(began);
+        assert!(
+            took < SHORT,
+            "{cut:?}: it trusted a lease that had run out: {took:?}"
+        );
+        tokio::time::sleep(began.plus(3 * SHORT).remaining()).await; // justified: how long the store is away is the test
+        assert_eq!(theatre.sim.clients(), 0, "{cut:?}: it is still logged in");
+        theatre.road().set(Weather::Fair);
+        established(&worker, so_far).await;
+    }
+    let ids = load.end().await;
+    theatre.assert_each_queued_once(&ids).await;
+    Witness::of(&theatre).await.assert_no_stale_write().await;
+    assert_nothing_late(&theatre);
+}
+
+/// The standby has a road of its own: only the holder is cut off.
+#[tokio::test]
+async fn a_holder_that_alone_is_cut_off_is_replaced_and_its_late_writes_are_refused() {
+    let theatre = Theatre::open_on(Engine::Postgres, &settings(&ttl_ms(SHORT))).await;
+    theatre.check_receipts().await;
+    let cut_off = theatre.linked_worker("one").await;
+    let mut stage = theatre.stage.clone();
+    stage.store_url = theatre.store_url().to_owned();
+    let standby = stage.start("two").expect("starts");
+    contended(&standby, 0, &cut_off).await;
+    let witness = Witness::of(&theatre).await;
+    let load = Load::start(&theatre, PACE);
+    let (then, now) = (cut_off.so_far(), standby.so_far());
+    // What it has sent by now reaches the server when the road opens, long after the takeover.
+    Cut::Held.close(&theatre);
+    let began = Boot::now();
+    let epoch = acquired(&standby, now).await;
+    let took = Boot::now().since(began);
+    assert!(
+        took <= SHORT + Duration::from_secs(3),
+        "taken over after {took:?}"
+    );
+    established(&standby, now).await;
+    let before = witness.committed().await;
+    tokio::time::sleep(began.plus(3 * SHORT).remaining()).await; // justified: how long it is cut off is the test
+    theatre.road().set(Weather::Fair);
+    contended(&cut_off, then, &standby).await;
+    let ids = load.end().await;
+    theatre.assert_each_queued_once(&ids).await;
+    let after = witness.committed().await;
+    for (old, rows) in before.iter().filter(|(old, _)| **old < epoch) {
+        assert_eq!(
+            after[old], *rows,
+            "epoch {old} wrote after epoch {epoch} began"
+        );
+    }
+    assert_eq!(witness.epoch().await, epoch);
+    witness.assert_no_stale_write().await;
+    assert_nothing_late(&theatre);
+    assert_eq!(standby.count("whatsapp.connection.closed"), 0);
+    println!("taken over after {took:?}");
+}
