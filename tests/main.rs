@@ -9,6 +9,7 @@ mod kills;
 mod leases;
 mod load;
 mod messages;
+mod operating;
 mod postgres;
 mod production;
 mod rollover;

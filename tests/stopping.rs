@@ -18,15 +18,16 @@ fn rounds() -> usize {
     if full() { 20 } else { 3 }
 }
 
-/// The message ids of all lines of `event`.
-fn messages(worker: &Worker, event: &str) -> BTreeSet<String> {
-    let lines = worker.lines();
+/// The message ids of all lines of `event` of a worker that has ended.
+async fn messages(worker: &Worker, event: &str) -> BTreeSet<String> {
+    let mut lines = worker.lines();
+    // The last lines are read after the process is gone.
+    while lines.changed().await.is_ok() {}
     let lines = lines.borrow();
     lines
         .iter()
         .filter(|line| line["event"] == event)
-        .filter_map(|line| line["messageId"].as_str())
-        .map(str::to_owned)
+        .map(|line| line["channelMessageId"].as_str().expect("an id").to_owned())
         .collect()
 }
 
@@ -65,6 +66,8 @@ async fn a_worker_that_is_stopped_while_it_answers_loses_and_doubles_nothing() {
         }
         for n in 0..60 {
             ids.push(theatre.text(&format!("last message {n} of round {round}")));
+            // justified: the pace of the load, not a wait for anything.
+            tokio::time::sleep(Duration::from_millis(3)).await;
         }
         let began = Boot::now();
         assert_eq!(worker.terminate().await.expect("ours"), Some(0));
@@ -72,18 +75,21 @@ async fn a_worker_that_is_stopped_while_it_answers_loses_and_doubles_nothing() {
         assert!(took < Duration::from_secs(10), "{took:?} to stop");
         assert_eq!(worker.count("whatsapp.lease.released"), 1);
         assert_eq!(
-            messages(&worker, "whatsapp.outbound.failed"),
+            messages(&worker, "whatsapp.outbound.failed").await,
             BTreeSet::new(),
             "the server's answers were waited for"
         );
-        answered.append(&mut messages(&worker, "whatsapp.outbound.sent"));
-        println!("round {round}: stopped in {took:?}");
+        answered.append(&mut messages(&worker, "whatsapp.outbound.sent").await);
+        println!(
+            "round {round}: stopped in {took:?}, {} answers",
+            answered.len()
+        );
         worker = theatre.stage.start("one").expect("starts");
     }
     theatre.connected(&worker, 1).await;
     theatre.assert_each_queued_once(&ids).await;
     assert_eq!(worker.terminate().await.expect("ours"), Some(0));
-    answered.append(&mut messages(&worker, "whatsapp.outbound.sent"));
+    answered.append(&mut messages(&worker, "whatsapp.outbound.sent").await);
     let accepted: BTreeSet<String> = theatre
         .sim
         .accepted_for(&theatre.alice)

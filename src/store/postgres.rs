@@ -58,7 +58,8 @@ pub(super) async fn open(url: &PostgresUrl, options: StoreOptions) -> Result<Ope
         file: None,
         store_id: schema::migrate(&writer, Engine::Postgres, &url.to_string()).await?,
         writer,
-        leases: pool(url, 2),
+        leases: pool(url, 4),
+        beats: pool(url, 1),
         readers: pool(url, 4),
     })
 }
