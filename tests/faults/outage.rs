@@ -4,14 +4,14 @@ use std::time::Duration;
 
 use futures_util::future::join_all;
 use whatsapp_worker::clock::Boot;
-use whatsapp_worker::ids::{AccountId, OwnerId};
+use whatsapp_worker::ids::AccountId;
 
 use super::witness::Witness;
 use super::{Pair, acquired, assert_nothing_late, contended, established, settings, ttl_ms};
 use crate::load::Load;
 use crate::theatre::{Engine, PATIENCE, Theatre, full};
 use whatsapp_worker::rehearsal::proxy::Weather;
-use whatsapp_worker::store::{AcquireLease, Store, StoreOptions};
+use whatsapp_worker::store::{Store, StoreOptions};
 
 /// Long enough for a heartbeat that was due in the outage to be repeated in time.
 const LONG: Duration = Duration::from_secs(8);
@@ -187,35 +187,27 @@ async fn a_call_that_was_given_up_leaves_no_transaction_open() {
     let store = Store::open(&theatre.stage.store_url(), StoreOptions::default())
         .await
         .expect("the store opens");
-    let owner = OwnerId::incarnate("one").expect("valid");
-    let (store, owner) = (&store, &owner);
-    let bid = |account: AccountId| async move {
-        let bid = AcquireLease {
-            account: &account,
-            owner,
-            ttl: LONG,
-            unchanged: None,
-            dead: None,
-        };
-        store.acquire_lease(bid).await.map(|fence| fence.is_some())
+    let store = &store;
+    let added = |round: usize| {
+        // As many as the pool of writers has connections.
+        join_all((0..8).map(move |n| async move {
+            let account: AccountId = format!("account-{round}-{n}").parse().expect("valid");
+            store.add_account(&account, "theatre").await
+        }))
     };
-    let accounts = |round: usize| {
-        (0..4).map(move |n| -> AccountId { format!("account-{round}-{n}").parse().expect("valid") })
-    };
-    // Fills the pool with connections that are known to work.
-    for won in join_all(accounts(0).map(bid)).await {
-        assert!(won.expect("the store answers"));
+    for done in added(0).await {
+        assert!(done.expect("the store answers"));
     }
     Cut::Held.close(&theatre);
-    for unknown in join_all(accounts(1).map(bid)).await {
-        assert!(unknown.is_err(), "nothing passes");
+    for done in added(1).await {
+        done.expect_err("nothing passes");
     }
     theatre.road().set(Weather::Fair);
     tokio::time::sleep(Duration::from_millis(1000)).await; // justified: what must not be there is looked for before the server ends it
     let witness = Witness::of(&theatre).await;
     assert_eq!(witness.forgotten_transactions().await, 0);
-    for won in join_all(accounts(2).map(bid)).await {
-        assert!(won.expect("the store answers"));
+    for done in added(2).await {
+        assert!(done.expect("the store answers"));
     }
     store.close().await;
 }
