@@ -21,9 +21,13 @@ use tokio::process::{Child, ChildStdin, Command};
 
 use self::site::Site;
 
-/// Started by a shell as `sh -c SCRIPT sh COMMAND...`: tells the server's process id, then waits for
-/// the name of a signal.
-const KEEPER: &str = r#""$@" & pid=$!; echo "$pid"; how=QUIT; read -r how || how=QUIT; kill -"$how" "$pid"; wait "$pid""#;
+/// Started by a shell as `sh -c SCRIPT sh DIRECTORY COMMAND...`: tells the server's process id, then
+/// waits for the name of a signal. When nobody is left to send one, it removes the directory too,
+/// unless that is empty because it is not ours.
+const KEEPER: &str = r#"dir=$1; shift; "$@" & pid=$!; echo "$pid"
+if read -r how; then dir=; else how=QUIT; fi
+kill -"$how" "$pid"; wait "$pid"
+if [ -n "$dir" ]; then cd /; rm -rf "$dir"; fi"#;
 
 /// How a server is set up.
 #[derive(Clone, Debug)]
@@ -55,7 +59,7 @@ pub struct Postgres {
     site: Site,
     environment: Vec<(String, String)>,
     running: Option<Running>,
-    _dir: Option<tempfile::TempDir>,
+    temporary: Option<tempfile::TempDir>,
 }
 
 #[derive(Debug)]
@@ -82,9 +86,8 @@ impl Postgres {
         let dir = tempfile::Builder::new()
             .prefix("whatsapp-worker-postgres.")
             .tempdir()?;
-        let mut server = Self::set_up(dir.path(), options).await?;
-        server._dir = Some(dir);
-        Ok(server)
+        let site = Site::make(dir.path(), &options).await?;
+        Self::set_up(site, options, Some(dir)).await
     }
 
     /// As [`Postgres::start`] in `dir`, which belongs to the server from then on. What leads to it
@@ -93,16 +96,21 @@ impl Postgres {
     /// # Errors
     /// As [`Postgres::start`].
     pub async fn start_in(dir: &Path) -> Result<Self> {
-        Self::set_up(dir, PostgresOptions::default()).await
+        let options = PostgresOptions::default();
+        let site = Site::make(dir, &options).await?;
+        Self::set_up(site, options, None).await
     }
 
-    async fn set_up(dir: &Path, options: PostgresOptions) -> Result<Self> {
-        let site = Site::make(dir, &options).await?;
+    async fn set_up(
+        site: Site,
+        options: PostgresOptions,
+        temporary: Option<tempfile::TempDir>,
+    ) -> Result<Self> {
         let mut server = Self {
             site,
             environment: options.environment,
             running: None,
-            _dir: None,
+            temporary,
         };
         server.resume().await?;
         Ok(server)
@@ -174,6 +182,11 @@ impl Postgres {
         let mut command = Command::new("sh");
         command
             .args(["-c", KEEPER, "sh"])
+            .arg(
+                self.temporary
+                    .as_ref()
+                    .map_or(Path::new(""), |dir| dir.path()),
+            )
             .arg(self.site.bin.join("postgres"))
             .arg("-D")
             .arg(self.site.data());
