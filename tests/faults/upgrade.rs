@@ -6,7 +6,7 @@ use sqlx::any::AnyPoolOptions;
 use super::witness::Witness;
 use super::{Pair, acquired, contended, established};
 use crate::load::Load;
-use crate::theatre::{Engine, Theatre, on_each_engine};
+use crate::theatre::{Engine, PATIENCE, Theatre, on_each_engine};
 use std::time::Duration;
 
 on_each_engine!(a_worker_runs_restarts_and_takes_over_on_a_newer_schema);
@@ -71,5 +71,10 @@ async fn a_worker_runs_restarts_and_takes_over_on_a_newer_schema(engine: Engine)
     assert!(said.contains("Use the newer binary"), "{said}");
     // Whoever runs already is not stopped in the middle of its work.
     let last = pair.theatre.text("after the contraction");
-    pair.theatre.jobs_of(&[last]).await;
+    pair.active
+        .wait_for("whatsapp.inbound.queued", PATIENCE, |line| {
+            line["channelMessageId"] == last.as_str()
+        })
+        .await
+        .expect("queued");
 }
