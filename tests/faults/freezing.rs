@@ -1,5 +1,6 @@
 //! SIGSTOP for three TTLs, then SIGCONT.
 
+use std::path::PathBuf;
 use std::time::Duration;
 
 use whatsapp_worker::clock::Boot;
@@ -17,7 +18,7 @@ const TTL: Duration = Duration::from_secs(2);
 /// When a worker is stopped.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Moment {
-    /// Wherever it happens to be.
+    /// Wherever it happens to be, as far as the shared store goes.
     Any,
     /// Not inside a transaction. One that is keeps SQLite's lock: a limit that is documented.
     BetweenTransactions,
@@ -94,13 +95,19 @@ async fn freeze_and_thaw(mut pair: Pair, moment: Moment, rounds: usize) {
 
 async fn freeze(theatre: &Theatre, worker: &Worker, witness: &Witness, moment: Moment) {
     let began = Boot::now();
+    let auth = [theatre.stage.auth_dir().join("default").join("auth.db")];
     loop {
         worker.freeze().await.expect("ours");
         let met = match moment {
             Moment::Any => true,
-            Moment::BetweenTransactions => nothing_is_locked(theatre).await,
+            Moment::BetweenTransactions => {
+                can_be_written(&[theatre.stage.dir.join("store.db")]).await
+            }
             Moment::InsideTransaction => witness.idle_in_transaction().await,
         };
+        // The workers share a disk: who is frozen while it writes the local auth state keeps the
+        // next holder out until it is thawed or killed, whatever the shared store is.
+        let met = met && can_be_written(&auth).await;
         if met {
             return;
         }
@@ -110,13 +117,9 @@ async fn freeze(theatre: &Theatre, worker: &Worker, witness: &Witness, moment: M
     }
 }
 
-async fn nothing_is_locked(theatre: &Theatre) -> bool {
-    let files = [
-        theatre.stage.dir.join("store.db"),
-        theatre.stage.auth_dir().join("default").join("auth.db"),
-    ];
+async fn can_be_written(files: &[PathBuf]) -> bool {
     let mut free = true;
-    for file in &files {
+    for file in files {
         let options = sqlx::sqlite::SqliteConnectOptions::new()
             .filename(file)
             .busy_timeout(Duration::from_millis(50));
