@@ -10,6 +10,7 @@ macro_rules! put {
 mod accounts;
 mod auth;
 mod config;
+mod confirm;
 #[cfg(feature = "simulator")]
 mod demo;
 mod doctor;
@@ -22,6 +23,7 @@ mod run;
 mod simulate;
 
 mod table;
+mod workers;
 
 use std::io::Write;
 use std::process::ExitCode;
@@ -74,6 +76,9 @@ enum Command {
     /// The numbers that are operated.
     #[command(subcommand)]
     Accounts(accounts::Accounts),
+    /// The processes that operate them.
+    #[command(subcommand)]
+    Workers(workers::Workers),
     /// The linked device's keys.
     #[command(subcommand)]
     Auth(auth::Auth),
@@ -214,6 +219,7 @@ impl Cli {
             Command::Lease(command) => command.run(output).await,
             Command::Jobs(command) => command.run(output).await,
             Command::Accounts(command) => command.run(output).await,
+            Command::Workers(command) => command.run(output).await,
             Command::Auth(command) => command.run(output).await,
             Command::Media(command) => command.run().await,
             Command::Config(command) => command.run(output),

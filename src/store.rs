@@ -123,6 +123,7 @@ pub struct Store {
     store_id: String,
     writer: Connections,
     leases: Connections,
+    beats: Connections,
     readers: Connections,
 }
 
@@ -132,6 +133,8 @@ struct Opened {
     store_id: String,
     writer: Connections,
     leases: Connections,
+    /// For what must not queue behind a thousand acquisitions or releases either.
+    beats: Connections,
     readers: Connections,
 }
 
@@ -182,6 +185,7 @@ impl Store {
             store_id: opened.store_id,
             writer: opened.writer,
             leases: opened.leases,
+            beats: opened.beats,
             readers: opened.readers,
         })
     }
@@ -212,6 +216,7 @@ impl Store {
     /// Closes all connections after their current statement. Not cancel safe: await it to the end.
     pub async fn close(&self) {
         self.readers.close().await;
+        self.beats.close().await;
         self.leases.close().await;
         self.writer.close().await;
     }

@@ -3,11 +3,13 @@
 mod bad_input;
 mod deaf;
 mod faults;
+mod fleet;
 mod interop;
 mod kills;
 mod leases;
 mod load;
 mod messages;
+mod operating;
 mod postgres;
 mod production;
 mod rollover;

@@ -1,12 +1,16 @@
 //! `accounts`: the numbers that are operated.
 
+use std::collections::HashMap;
+
 use clap::Subcommand;
 use serde_json::json;
 
+use super::confirm::confirm;
 use super::table::print;
 use super::{CliError, Output, load_config};
 use crate::app::{existing_store, open_store};
 use crate::ids::{AccountId, mask};
+use crate::store::Store;
 
 #[derive(Debug, Subcommand)]
 pub(super) enum Accounts {
@@ -17,6 +21,30 @@ pub(super) enum Accounts {
         /// The new account's id.
         account: AccountId,
     },
+    /// Let workers operate an account again.
+    Enable {
+        /// The account.
+        account: AccountId,
+    },
+    /// Take an account out of operation: its holder finishes what is in flight, closes the connection
+    /// and releases the lease. The link stays.
+    Disable {
+        /// The account.
+        account: AccountId,
+        /// Do not ask.
+        #[arg(long)]
+        yes: bool,
+    },
+    /// Send nothing for an account. It stays connected and goes on receiving.
+    Pause {
+        /// The account.
+        account: AccountId,
+    },
+    /// Send again; a connection that waits because of a conflict is tried at once.
+    Resume {
+        /// The account.
+        account: AccountId,
+    },
 }
 
 impl Accounts {
@@ -24,60 +52,129 @@ impl Accounts {
         let config = load_config()?;
         let store = match self {
             Self::Add { .. } => open_store(&config).await?,
-            Self::List => existing_store(&config).await?,
+            _ => existing_store(&config).await?,
         };
         match self {
-            Self::Add { account } => {
-                if store.add_account(&account, "operator").await? {
-                    put!(
-                        "Account '{account}' was added. Link it: whatsapp-worker link --account {account}"
-                    );
-                } else {
-                    put!("Account '{account}' exists already.");
-                }
-                Ok(())
-            }
-            Self::List => {
-                let mut rows = Vec::new();
-                for account in store.accounts().await? {
-                    let lease = store.lease(&account.id).await?;
-                    let session = store.session_status(&account.id).await?;
-                    rows.push(vec![
-                        json!(account.id),
-                        json!(if account.enabled {
-                            "enabled"
-                        } else {
-                            "disabled"
-                        }),
-                        json!(
-                            account
-                                .linked_at
-                                .and(account.linked)
-                                .map(|jid| mask(jid.user()))
-                        ),
-                        json!(
-                            lease
-                                .filter(|row| !row.is_free())
-                                .map(|row| row.owner.as_str().to_owned())
-                        ),
-                        json!(session.as_ref().map(|session| &session.state)),
-                        json!(session.as_ref().map(|session| &session.detail)),
-                    ]);
-                }
-                print(
-                    output,
-                    &[
-                        "accountId",
-                        "enabled",
-                        "number",
-                        "ownerId",
-                        "session",
-                        "detail",
-                    ],
-                    rows,
-                );
-                Ok(())
-            }
+            Self::List => list(&store, output).await,
+            Self::Add { account } => add(&store, &account).await,
+            Self::Enable { account } => enable(&store, &account).await,
+            Self::Disable { account, yes } => disable(&store, &account, yes).await,
+            Self::Pause { account } => pause(&store, &account).await,
+            Self::Resume { account } => resume(&store, &account).await,
         }
+    }
+}
+
+async fn list(store: &Store, output: Output) -> Result<(), CliError> {
+    let holders: HashMap<AccountId, String> = store
+        .leases()
+        .await?
+        .into_iter()
+        .filter(|row| !row.is_free())
+        .map(|row| (row.account, row.owner.as_str().to_owned()))
+        .collect();
+    let mut rows = Vec::new();
+    for account in store.accounts().await? {
+        let session = store.session_status(&account.id).await?;
+        rows.push(vec![
+            json!(account.id),
+            json!(if account.enabled {
+                "enabled"
+            } else {
+                "disabled"
+            }),
+            json!(account.paused),
+            json!(
+                account
+                    .linked_at
+                    .and(account.linked)
+                    .map(|jid| mask(jid.user()))
+            ),
+            json!(holders.get(&account.id)),
+            json!(session.as_ref().map(|session| &session.state)),
+            json!(session.as_ref().map(|session| &session.detail)),
+        ]);
+    }
+    print(
+        output,
+        &[
+            "accountId",
+            "enabled",
+            "paused",
+            "number",
+            "ownerId",
+            "session",
+            "detail",
+        ],
+        rows,
+    );
+    Ok(())
+}
+
+async fn add(store: &Store, account: &AccountId) -> Result<(), CliError> {
+    if store.add_account(account, "operator").await? {
+        put!("Account '{account}' was added. Link it: whatsapp-worker link --account {account}");
+    } else {
+        put!("Account '{account}' exists already.");
+    }
+    Ok(())
+}
+
+async fn enable(store: &Store, account: &AccountId) -> Result<(), CliError> {
+    must_exist(store, account).await?;
+    if store.set_enabled(account, true, "operator").await? {
+        put!("Account '{account}' is enabled: a worker takes it up.");
+    } else {
+        put!("Account '{account}' is enabled already.");
+    }
+    Ok(())
+}
+
+async fn disable(store: &Store, account: &AccountId, yes: bool) -> Result<(), CliError> {
+    must_exist(store, account).await?;
+    confirm(
+        yes,
+        &format!("Disconnect account '{account}' and receive nothing until it is enabled?"),
+    )?;
+    if !store.set_enabled(account, false, "operator").await? {
+        put!("Account '{account}' is disabled already.");
+        return Ok(());
+    }
+    match store.lease(account).await?.filter(|row| !row.is_free()) {
+        Some(row) => put!(
+            "Account '{account}' is disabled: '{}' drains and releases it.",
+            row.owner
+        ),
+        None => put!("Account '{account}' is disabled; nobody operates it."),
+    }
+    Ok(())
+}
+
+async fn pause(store: &Store, account: &AccountId) -> Result<(), CliError> {
+    must_exist(store, account).await?;
+    if store.set_paused(account, true, "operator").await? {
+        put!("Account '{account}' is paused: it sends nothing and goes on receiving.");
+    } else {
+        put!("Account '{account}' is paused already.");
+    }
+    Ok(())
+}
+
+async fn resume(store: &Store, account: &AccountId) -> Result<(), CliError> {
+    must_exist(store, account).await?;
+    if store.set_paused(account, false, "operator").await? {
+        put!("Account '{account}' sends again.");
+    } else {
+        put!("Account '{account}' was not paused; a connection that waits is tried now.");
+    }
+    Ok(())
+}
+
+async fn must_exist(store: &Store, account: &AccountId) -> Result<(), CliError> {
+    match store.account(account).await? {
+        Some(_) => Ok(()),
+        None => Err(CliError::Failed(format!(
+            "there is no account '{account}': `whatsapp-worker accounts list` shows them, `accounts add {account}` adds it"
+        ))),
     }
 }

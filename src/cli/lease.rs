@@ -1,5 +1,7 @@
 //! `lease`: who operates which account.
 
+mod handing;
+
 use clap::Subcommand;
 use serde_json::{Value, json};
 
@@ -7,8 +9,13 @@ use super::table::{print, print_one, span};
 use super::{CliError, Output, load_config};
 use crate::app::existing_store;
 use crate::clock;
+use crate::config::Config;
+use crate::fleet::share;
 use crate::ids::AccountId;
-use crate::store::{LeaseRow, Store};
+use crate::store::{AuditRow, LeaseRow, Store};
+
+/// How many of the last transitions are shown.
+const TRANSITIONS: i64 = 10;
 
 #[derive(Debug, Subcommand)]
 pub(super) enum Lease {
@@ -19,108 +26,128 @@ pub(super) enum Lease {
         account: AccountId,
     },
     /// All leases.
-    List,
-    /// Take the lease away from its holder, for one that cannot release it by itself.
+    List {
+        /// Only those that this worker holds: its WORKER_ID, or the owner as `workers list` shows it.
+        #[arg(long)]
+        owner: Option<String>,
+    },
+    /// Hand an account over to another worker: its holder drains and releases, that one takes it.
+    Transfer {
+        /// The account.
+        account: AccountId,
+        /// The worker: its WORKER_ID, or the owner as `workers list` shows it.
+        #[arg(long, value_name = "WORKER")]
+        to: String,
+        /// Do not wait until it is done.
+        #[arg(long)]
+        no_wait: bool,
+    },
+    /// Have the holder drain and release, so that any other worker may take the account.
     Release {
         /// The account.
         account: AccountId,
-        /// Do it while the holder still renews it.
+        /// Take the lease away at once, from a holder that cannot release it by itself.
         #[arg(long)]
         force: bool,
+        /// Do not ask before --force.
+        #[arg(long)]
+        yes: bool,
+        /// Do not wait until it is done.
+        #[arg(long, conflicts_with = "force")]
+        no_wait: bool,
     },
 }
 
 impl Lease {
     pub(super) async fn run(self, output: Output) -> Result<(), CliError> {
-        let store = existing_store(&load_config()?).await?;
+        let config = load_config()?;
+        let store = existing_store(&config).await?;
         match self {
-            Self::Show { account } => show(&store, output, &account).await,
-            Self::List => list(&store, output).await,
-            Self::Release { account, force } => release(&store, &account, force).await,
+            Self::Show { account } => show(&store, &config, output, &account).await,
+            Self::List { owner } => list(&store, output, owner.as_deref()).await,
+            Self::Transfer {
+                account,
+                to,
+                no_wait,
+            } => handing::transfer(&store, &config, &account, &to, no_wait).await,
+            Self::Release {
+                account,
+                force: true,
+                yes,
+                ..
+            } => handing::take_away(&store, &account, yes).await,
+            Self::Release {
+                account, no_wait, ..
+            } => handing::release(&store, &config, &account, no_wait).await,
         }
     }
 }
 
-async fn list(store: &Store, output: Output) -> Result<(), CliError> {
-    let rows = store.leases().await?;
+async fn list(store: &Store, output: Output, owner: Option<&str>) -> Result<(), CliError> {
+    let mut rows = store.leases().await?;
+    rows.retain(|row| owner.is_none_or(|name| !row.is_free() && share::names(name, &row.owner)));
     let cells = rows.iter().map(|row| {
         vec![
             json!(row.account),
             holder(row),
             json!(row.epoch),
             expires(output, row),
+            successor(row),
         ]
     });
     print(
         output,
-        &["accountId", "ownerId", "epoch", "expiresAt"],
+        &["accountId", "ownerId", "epoch", "expiresAt", "successor"],
         cells.collect(),
     );
     Ok(())
 }
 
-async fn show(store: &Store, output: Output, account: &AccountId) -> Result<(), CliError> {
+async fn show(
+    store: &Store,
+    config: &Config,
+    output: Output,
+    account: &AccountId,
+) -> Result<(), CliError> {
     let Some(row) = store.lease(account).await? else {
         return Err(CliError::Failed(format!(
             "account '{account}' never had a lease: no worker has operated it yet"
         )));
     };
     let session = store.session_status(account).await?;
-    let transitions = store.audit(account, 5).await?;
+    let transitions = store.audit(account, TRANSITIONS).await?;
     let mut fields = vec![
         ("accountId", json!(row.account)),
         ("ownerId", holder(&row)),
         ("epoch", json!(row.epoch)),
         ("beat", json!(row.beat)),
+        last_beat(output, config, &row),
         ("expiresAt", expires(output, &row)),
+        ("successor", successor(&row)),
         ("session", json!(session.as_ref().map(|s| &s.state))),
         ("detail", json!(session.as_ref().map(|s| &s.detail))),
     ];
     if output == Output::Json {
+        fields.push(("remainingMs", json!(row.remaining_ms.max(0))));
         fields.push(("transitions", json!(transitions)));
         print_one(output, fields);
         return Ok(());
     }
     print_one(output, fields);
     put!("");
-    let lines = transitions.into_iter().map(|line| {
+    let lines = transitions.iter().map(|line| {
         vec![
             json!(clock::rfc3339(line.at)),
             json!(line.action),
             json!(line.actor),
+            epochs(line),
             json!(line.detail),
         ]
     });
     print(
         output,
-        &["at", "action", "actor", "detail"],
+        &["at", "action", "actor", "epoch", "detail"],
         lines.collect(),
-    );
-    Ok(())
-}
-
-async fn release(store: &Store, account: &AccountId, force: bool) -> Result<(), CliError> {
-    let Some(row) = store.lease(account).await? else {
-        return Err(CliError::Failed(format!(
-            "account '{account}' never had a lease"
-        )));
-    };
-    if row.is_free() {
-        put!("The lease of account '{account}' is free already.");
-        return Ok(());
-    }
-    if !force {
-        return Err(CliError::TryLater(format!(
-            "account '{account}' is held by '{}' for another {}: stop that worker, or add --force to take the lease away from it",
-            row.owner,
-            span(row.remaining_ms)
-        )));
-    }
-    let epoch = store.force_release_lease(account, "operator").await?;
-    put!(
-        "The lease of account '{account}' was taken from '{}' (epoch {}). It sits out one TTL; any standby may acquire.",
-        row.owner,
-        epoch.map_or_else(|| "?".to_owned(), |epoch| epoch.to_string())
     );
     Ok(())
 }
@@ -138,5 +165,31 @@ fn expires(output: Output, row: &LeaseRow) -> Value {
         Output::Json => json!(row.expires_at),
         Output::Table if row.is_free() => json!("free"),
         Output::Table => json!(format!("in {}", span(row.remaining_ms))),
+    }
+}
+
+/// How long ago it was renewed or acquired. The holder has the same TTL as we: all workers of a store
+/// must.
+fn last_beat(output: Output, config: &Config, row: &LeaseRow) -> (&'static str, Value) {
+    let ttl = i64::try_from(config.lease.ttl().as_millis()).unwrap_or(i64::MAX);
+    let age = (!row.is_free()).then(|| (ttl - row.remaining_ms).max(0));
+    match output {
+        Output::Json => ("beatAgeMs", json!(age)),
+        Output::Table => ("lastBeat", json!(age.map(|ms| format!("{} ago", span(ms))))),
+    }
+}
+
+fn successor(row: &LeaseRow) -> Value {
+    match row.successor.as_deref() {
+        Some("") => json!("anybody else"),
+        other => json!(other),
+    }
+}
+
+/// E.g. `3 -> 4`.
+fn epochs(line: &AuditRow) -> Value {
+    match (line.epoch_before, line.epoch_after) {
+        (Some(before), Some(after)) if before != after => json!(format!("{before} -> {after}")),
+        (before, after) => json!(after.or(before)),
     }
 }

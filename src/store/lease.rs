@@ -88,7 +88,7 @@ impl Store {
                     .bind(fence.token().as_str());
             }
             // All rows, because the end of the answer tells of the commit.
-            let accounts: Vec<String> = statement.fetch_all(&self.leases).await?;
+            let accounts: Vec<String> = statement.fetch_all(&self.beats).await?;
             let fenced = fences.iter().map(|fence| fence.account());
             let accounts: HashSet<String> = accounts.into_iter().collect();
             kept.extend(

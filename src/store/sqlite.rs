@@ -33,11 +33,14 @@ pub(super) async fn open(path: &Path, options: StoreOptions) -> Result<Opened> {
             .map_err(|error| cannot_open(path, error))?;
         schema::migrate(&writer, Engine::Sqlite, &path.display().to_string()).await?
     };
+    let leases = pool(1, None);
     let opened = Opened {
         file: Some(FileIdentity::of(path)?),
         store_id,
         writer,
-        leases: pool(1, None),
+        // The queue of a pool is fair, and SQLite's own among connections is not.
+        beats: leases.clone(),
+        leases,
         readers: pool(3, Some(Duration::from_secs(30))),
     };
     for connections in [&opened.writer, &opened.leases] {

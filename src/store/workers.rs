@@ -64,7 +64,7 @@ impl Store {
                AND capacity = $2 AND accounts = $3 AND installation = $4 AND draining = $5
                AND version = $6 AND expires_at > {NOW}",
         ));
-        let same = bind(beat, worker, ttl).execute(&self.leases).await?;
+        let same = bind(beat, worker, ttl).execute(&self.beats).await?;
         if same.rows_affected() == 1 {
             return Ok(());
         }

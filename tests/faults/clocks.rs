@@ -12,7 +12,7 @@ use crate::load::Load;
 use crate::theatre::{Engine, Theatre};
 
 const TTL: Duration = Duration::from_secs(3);
-const PACE: Duration = Duration::from_millis(20);
+const PACE: Duration = Duration::from_millis(40);
 
 /// A wall clock of a process that is set while it runs. What measures spans of time is left alone.
 struct WallClock {

@@ -71,8 +71,8 @@ struct Sight {
     since: Boot,
     /// When the last look was asked.
     asked: Boot,
-    /// The latest end that is known of it: what a look promised, or a TTL after a look that did not
-    /// show this beat yet.
+    /// When its holder's right ends on this clock, at the latest: what was left of it when it was
+    /// first seen; a TTL after the look before it at the least.
     until: Boot,
 }
 
@@ -188,11 +188,10 @@ impl Account {
 
     fn judge(&mut self, row: &Seen, view: View<'_>, ttl: Duration, pace: &Pace) -> Opening {
         let now = view.now;
-        let promised = ahead(view.asked, row.remaining_ms);
+        let left = ahead(now, row.remaining_ms);
         let sight = match self.sight {
             Some(sight) if (sight.epoch, sight.beat) == (row.epoch, row.beat) => Sight {
                 asked: view.asked,
-                until: sight.until.max(promised),
                 ..sight
             },
             before => Sight {
@@ -200,7 +199,7 @@ impl Account {
                 beat: row.beat,
                 since: now,
                 asked: view.asked,
-                until: before.map_or(promised, |sight| promised.max(sight.asked.plus(ttl))),
+                until: before.map_or(left, |sight| left.max(sight.asked.plus(ttl))),
             },
         };
         self.sight = Some(sight);
@@ -231,7 +230,7 @@ impl Account {
             _ if stale <= now => open(now, Proof::Unchanged(row.epoch, row.beat)),
             _ if row.remaining_ms <= 0 && sight.until <= now => open(now, Proof::Ended),
             _ => Opening::Closed {
-                till: stale.min(sight.until.max(ahead(now, row.remaining_ms))),
+                till: stale.min(sight.until.max(left)),
             },
         }
     }

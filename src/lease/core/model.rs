@@ -11,6 +11,7 @@
 //! The switches of [`Rules`] take one protection away each: then the checker must find what that
 //! protection is there for.
 
+mod act;
 mod process;
 mod world;
 
@@ -18,7 +19,8 @@ use std::time::Duration;
 
 use stateright::{Checker, HasDiscoveries, Model, Property};
 
-use self::world::{Broken, Fate, Happening, World};
+use self::act::{Fate, Happening};
+use self::world::{Broken, World};
 use super::super::timing::LeaseTiming;
 use super::Pace;
 

@@ -9,8 +9,11 @@
 //!
 //! `WORKER_TEST_SEED=n` repeats one seed with its trace; `WORKER_TEST_FULL=1` runs many more.
 
+mod driver;
 mod faults;
 mod node;
+mod session;
+mod store;
 mod world;
 
 use self::world::{Plan, Tally, World};

@@ -83,13 +83,13 @@ impl Row {
         if self.expires == 0 {
             return Some(Way::Released);
         }
+        if bid.dead == Some(Epoch(self.epoch)) {
+            return Some(Way::Dead);
+        }
         if self.expires <= now {
             return Some(Way::Expired);
         }
-        if bid.unchanged == Some((Epoch(self.epoch), self.beat)) {
-            return Some(Way::Unchanged);
-        }
-        (bid.dead == Some(Epoch(self.epoch))).then_some(Way::Dead)
+        (bid.unchanged == Some((Epoch(self.epoch), self.beat))).then_some(Way::Unchanged)
     }
 
     /// Whether a protected statement finds its fence. `by_token`: as the real one, epoch and token.

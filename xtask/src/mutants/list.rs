@@ -6,22 +6,109 @@ use super::Test::{AuthStore, Integration, Unit};
 /// In the order in which the promises are told.
 pub const MUTATIONS: &[Mutation] = &[
     Mutation {
-        id: "fence-without-token",
-        breaks: "accepts writes of an epoch that a failover of the store rewound",
+        id: "fence-without-lock",
+        breaks: "lets a takeover pass an open protected transaction",
         file: "src/store/fence.rs",
-        text: "account_id = $1 AND epoch = $2 AND token = $3",
-        instead: "account_id = $1 AND epoch = $2 AND $3 <> ''",
+        edits: &[(" AND token = $3 {FOR KEY SHARE}\"", " AND token = $3\"")],
         tests: &[Integration(
-            "store::lease::an_old_epoch_commits_nothing_after_a_takeover",
+            "store::server::frozen::a_takeover_waits_for_an_open_fenced_transaction_and_a_heartbeat_does_not",
         )],
         short: true,
+    },
+    Mutation {
+        id: "fence-without-token",
+        breaks: "accepts writes of an epoch that a failover of the store gave out twice",
+        file: "src/store/fence.rs",
+        edits: &[(
+            "AND epoch = $2 AND token = $3",
+            "AND epoch = $2 AND $3 <> ''",
+        )],
+        tests: &[
+            Integration("store::fence::sqlite::a_rewound_epoch_with_another_token_is_refused"),
+            Integration("store::fence::postgres::a_rewound_epoch_with_another_token_is_refused"),
+        ],
+        short: true,
+    },
+    Mutation {
+        id: "fence-without-epoch",
+        breaks: "accepts writes of an older epoch",
+        file: "src/store/fence.rs",
+        edits: &[("AND epoch = $2 AND token = $3", "AND $2 >= 0 AND $3 <> ''")],
+        tests: &[Integration(
+            "store::fence::sqlite::an_old_epoch_commits_nothing_after_a_takeover",
+        )],
+        short: false,
+    },
+    Mutation {
+        id: "renew-without-token",
+        breaks: "renews a lease for an epoch that a failover of the store gave out twice",
+        file: "src/store/lease.rs",
+        edits: &[
+            (
+                "(account_id, epoch, token) IN (VALUES ",
+                "(account_id, epoch) IN (SELECT v.column1, v.column2 FROM (VALUES ",
+            ),
+            (
+                "\") RETURNING account_id\"",
+                "\") AS v) RETURNING account_id\"",
+            ),
+        ],
+        tests: &[
+            Integration("store::fence::sqlite::a_rewound_epoch_with_another_token_is_refused"),
+            Integration("store::fence::postgres::a_rewound_epoch_with_another_token_is_refused"),
+        ],
+        short: true,
+    },
+    Mutation {
+        id: "renew-expired",
+        breaks: "renews a lease that has run out",
+        file: "src/store/lease.rs",
+        edits: &[(
+            "WHERE expires_at > {NOW} AND (account_id",
+            "WHERE (account_id",
+        )],
+        tests: &[
+            Integration("store::lease::sqlite::an_expired_lease_is_taken_and_not_renewed"),
+            Integration("store::lease::postgres::an_expired_lease_is_taken_and_not_renewed"),
+        ],
+        short: false,
+    },
+    Mutation {
+        id: "release-without-fence",
+        breaks: "lets a former holder release what another has now",
+        file: "src/store/lease.rs",
+        edits: &[(
+            "AND epoch = $2 AND token = $3 AND expires_at <> 0",
+            "AND $2 >= 0 AND $3 <> '' AND expires_at <> 0",
+        )],
+        tests: &[
+            Integration("store::lease::sqlite::a_held_lease_is_not_acquired_and_a_released_one_is"),
+            Integration("store::fence::sqlite::a_rewound_epoch_with_another_token_is_refused"),
+        ],
+        short: false,
+    },
+    Mutation {
+        id: "same-epoch",
+        breaks: "gives a new holder the epoch of the old one",
+        file: "src/store/lease/acquire.rs",
+        edits: &[(
+            "epoch = lease.epoch + 1, token",
+            "epoch = lease.epoch, token",
+        )],
+        tests: &[
+            Integration("store::lease::sqlite::a_held_lease_is_not_acquired_and_a_released_one_is"),
+            Integration("store::lease::sqlite::an_expired_lease_is_taken_and_not_renewed"),
+        ],
+        short: false,
     },
     Mutation {
         id: "trust-from-answer",
         breaks: "counts trust from the answer instead of the question",
         file: "src/lease/core.rs",
-        text: "let until = self.timing.trusted_until(asked);",
-        instead: "let until = self.timing.trusted_until(now.max(asked));",
+        edits: &[(
+            "let until = self.timing.trusted_until(asked);",
+            "let until = self.timing.trusted_until(now.max(asked));",
+        )],
         tests: &[Unit(
             "lease::core::tests::trust_counts_from_the_question_and_ends_by_itself",
         )],
@@ -31,22 +118,23 @@ pub const MUTATIONS: &[Mutation] = &[
         id: "renewal-from-answer",
         breaks: "counts renewed trust from the answer instead of the question",
         file: "src/lease/core.rs",
-        text: "let extended = self.timing.trusted_until(asked);",
-        instead: "let extended = self.timing.trusted_until(now.max(asked));",
-        tests: &[
-            Unit("lease::core::tests::trust_counts_from_the_question_and_ends_by_itself"),
-            Unit(
-                "lease::core::tests::a_confirmation_does_not_wait_for_the_beat_nor_take_an_older_answer",
-            ),
-        ],
+        edits: &[(
+            "let extended = self.timing.trusted_until(asked);",
+            "let extended = self.timing.trusted_until(now.max(asked));",
+        )],
+        tests: &[Unit(
+            "lease::core::tests::trust_counts_from_the_question_and_ends_by_itself",
+        )],
         short: false,
     },
     Mutation {
-        id: "trust-never-ends",
+        id: "term-without-end",
         breaks: "keeps a term whose trust has run out",
         file: "src/lease/core.rs",
-        text: "Seat::Held { until, .. } if until <= now)",
-        instead: "Seat::Held { until, .. } if until <= now && now < until)",
+        edits: &[(
+            "Seat::Held { until, .. } if until <= now)",
+            "Seat::Held { until, .. } if until <= now && now < until)",
+        )],
         tests: &[
             Unit("lease::core::tests::trust_counts_from_the_question_and_ends_by_itself"),
             Unit("lease::core::tests::an_answer_after_the_end_of_trust_revives_nothing"),
@@ -54,23 +142,33 @@ pub const MUTATIONS: &[Mutation] = &[
         short: false,
     },
     Mutation {
-        id: "gate-without-trust",
-        breaks: "writes to WhatsApp after the trust deadline",
-        file: "src/session/transport/gate.rs",
-        text: "        if self.trust.holds() {
-            Ok(())
-        } else {",
-        instead:
-            "        if self.trust.holds() || self.trust.deadline() > crate::clock::Boot::NEVER {
-            Ok(())
-        } else {",
+        id: "trust-without-deadline",
+        breaks: "acts on a lease after the trust deadline",
+        file: "src/lease/trust.rs",
+        edits: &[(
+            "Boot::now() < self.deadline()",
+            "self.deadline() > Boot::from_ms(0)",
+        )],
         tests: &[
             Unit("session::transport::tests::nothing_leaves_after_trust_has_ended"),
+            Unit("session::transport::tests::without_trust_no_connect_is_started"),
+        ],
+        short: true,
+    },
+    Mutation {
+        id: "gate-without-trust",
+        breaks: "writes to WhatsApp after the trust deadline when everything else is frozen",
+        file: "src/session/transport/gate.rs",
+        edits: &[(
+            "    fn open(&self) -> io::Result<()> {
+        if self.trust.holds() {",
+            "    fn open(&self) -> io::Result<()> {
+        if self.trust.holds() || self.trust.deadline() > crate::clock::Boot::NEVER {",
+        )],
+        tests: &[
+            Unit("session::transport::tests::starved::a_write_after_the_deadline_sends_no_byte"),
             Unit(
-                "session::transport::tests::a_write_in_a_buffer_does_not_survive_the_end_of_trust",
-            ),
-            Unit(
-                "session::transport::tests::over_tls::nothing_leaves_through_tls_after_trust_has_ended",
+                "session::transport::tests::starved::a_write_that_waited_for_the_peer_is_not_sent_after_the_deadline",
             ),
         ],
         short: true,
@@ -79,8 +177,10 @@ pub const MUTATIONS: &[Mutation] = &[
         id: "revoked-trust-revives",
         breaks: "lets a late renewal revive a trust that was revoked",
         file: "src/lease/trust.rs",
-        text: "(now != REVOKED && now < deadline.as_ms())",
-        instead: "(now < deadline.as_ms())",
+        edits: &[(
+            "(now != REVOKED && now < deadline.as_ms())",
+            "(now < deadline.as_ms())",
+        )],
         tests: &[Unit(
             "lease::trust::tests::trust_ends_by_the_clock_and_for_good_when_revoked",
         )],
@@ -90,8 +190,10 @@ pub const MUTATIONS: &[Mutation] = &[
         id: "answered-before-durable",
         breaks: "answers a write of the auth state before it is durable: a message leaves before its ratchet is kept",
         file: "auth-store/src/writer.rs",
-        text: "        answer.await.map_err(|_| stopped())?\n",
-        instead: "        drop(answer);\n        Ok(())\n",
+        edits: &[(
+            "        answer.await.map_err(|_| stopped())?\n",
+            "        drop(answer);\n        Ok(())\n",
+        )],
         tests: &[
             AuthStore("loss::a_session_is_not_written_when_its_rows_cannot_be"),
             AuthStore("fence::an_overtaken_owner_cannot_write_and_leaves_no_trace"),
@@ -99,18 +201,34 @@ pub const MUTATIONS: &[Mutation] = &[
         short: true,
     },
     Mutation {
+        id: "session-before-rows",
+        breaks: "keeps a ratchet without the message that moved it",
+        file: "auth-store/src/writer.rs",
+        edits: &[(
+            "        with_rows |= changes.rows;\n",
+            "        with_rows &= changes.rows;\n",
+        )],
+        tests: &[
+            AuthStore("loss::a_row_is_on_the_medium_before_or_with_the_session"),
+            AuthStore("loss::a_row_survives_a_kill_together_with_the_session"),
+        ],
+        short: false,
+    },
+    Mutation {
         id: "ack-before-commit",
         breaks: "acknowledges messages before they are committed",
         file: "src/session/hook.rs",
-        text: "        if let Err(error) = self.intake.accept(messages).await {
+        edits: &[(
+            "        if let Err(error) = self.intake.accept(messages).await {
             self.broken.cancel();",
-        instead: "        let (intake, broken) = (self.intake.clone(), self.broken.clone());
+            "        let (intake, broken) = (self.intake.clone(), self.broken.clone());
         drop(tokio::spawn(async move {
             if intake.accept(messages).await.is_err() {
                 broken.cancel();
             }
         }));
         if let Err::<(), &str>(error) = Ok(()) {",
+        )],
         tests: &[Integration(
             "messages::a_store_that_was_deleted_under_a_worker_acknowledges_nothing",
         )],

@@ -124,12 +124,15 @@ impl Workshop {
         let path = self.tree.join(mutation.file);
         let failed = |error: std::io::Error| format!("{}: {error}", path.display());
         let sound = fs::read_to_string(&path).map_err(failed)?;
-        let count = sound.matches(mutation.text).count();
-        if count != 1 {
-            let text = format!("its text is {count} times in {}", mutation.file);
-            return Ok(Verdict::Wrong(text));
+        let mut broken = sound.clone();
+        for (text, instead) in mutation.edits {
+            let count = sound.matches(text).count();
+            if count != 1 {
+                let text = format!("{text:?} is {count} times in {}", mutation.file);
+                return Ok(Verdict::Wrong(text));
+            }
+            broken = broken.replacen(text, instead, 1);
         }
-        let broken = sound.replacen(mutation.text, mutation.instead, 1);
         fs::write(&path, broken).map_err(failed)?;
         let verdict = work();
         fs::write(&path, sound).map_err(failed)?;

@@ -36,7 +36,8 @@ pub(super) enum Question {
         account: AccountId,
         unchanged: Option<(Epoch, i64)>,
         dead: Option<Epoch>,
-        asked: i64,
+        /// When the look that led to it was asked.
+        looked: i64,
     },
     Renew(Vec<(AccountId, Fence)>),
     Release(AccountId, Fence),
@@ -84,6 +85,8 @@ pub(super) struct Node {
     /// Questions that the driver waits for.
     pub(super) awaited: BTreeMap<u64, Question>,
     pub(super) look_asked: i64,
+    /// When the last look that was answered was asked.
+    pub(super) looked: i64,
     /// When the last look was asked that showed a lease alive, since it is bid for.
     pub(super) seen_alive: BTreeMap<AccountId, i64>,
     pub(super) renewals: u64,
@@ -114,6 +117,7 @@ impl Node {
             fences: BTreeMap::new(),
             awaited: BTreeMap::new(),
             look_asked: 0,
+            looked: 0,
             seen_alive: BTreeMap::new(),
             renewals: 0,
         }

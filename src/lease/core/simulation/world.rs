@@ -7,9 +7,9 @@ use std::time::Duration;
 use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
 
-use super::super::table::{Bid, Fence, Owner, Row};
-use super::super::{Action, Event, Holder};
-use super::node::{Claim, Node, Question, Term};
+use super::super::Event;
+use super::super::table::{Fence, Owner, Row};
+use super::node::{Node, Question};
 use super::{HEARTBEAT, SLACK, STORM, TTL};
 use crate::ids::{AccountId, Epoch};
 
@@ -37,7 +37,7 @@ pub(super) struct Tally {
     pub(super) terms: u64,
     pub(super) by_time: u64,
     /// Taken too early after a step of the store's clock, by somebody who did not see the holder
-    /// alive or whose bid was on its way.
+    /// alive or had looked before the step.
     pub(super) excused: u64,
     pub(super) refused: u64,
     pub(super) writes: u64,
@@ -122,13 +122,13 @@ pub(super) struct World {
     pub(super) rng: StdRng,
     pub(super) plan: Plan,
     pub(super) now: i64,
-    queue: BinaryHeap<Reverse<(i64, u64)>>,
-    happenings: BTreeMap<u64, Later>,
-    serial: u64,
+    pub(super) queue: BinaryHeap<Reverse<(i64, u64)>>,
+    pub(super) happenings: BTreeMap<u64, Later>,
+    pub(super) serial: u64,
     pub(super) nodes: Vec<Node>,
-    owners: Owner,
+    pub(super) owners: Owner,
     pub(super) rows: BTreeMap<AccountId, Option<Row>>,
-    tokens: u32,
+    pub(super) tokens: u32,
     pub(super) store_offset: i64,
     pub(super) store_back: i64,
     pub(super) slow_until: i64,
@@ -136,15 +136,15 @@ pub(super) struct World {
     /// When the store's clock stepped.
     pub(super) stepped: i64,
     /// Tokens under which a message stands as `sending`.
-    sending: BTreeSet<(AccountId, u32)>,
+    pub(super) sending: BTreeSet<(AccountId, u32)>,
     /// The last acquisition of each account that time allowed.
-    by_time: BTreeMap<AccountId, u32>,
+    pub(super) by_time: BTreeMap<AccountId, u32>,
     /// Until when, in true time, the last renewal keeps others out.
-    kept_until: BTreeMap<AccountId, i64>,
-    acquisitions: u64,
-    tally: Tally,
-    broken: Option<String>,
-    trace: Option<VecDeque<String>>,
+    pub(super) kept_until: BTreeMap<AccountId, i64>,
+    pub(super) acquisitions: u64,
+    pub(super) tally: Tally,
+    pub(super) broken: Option<String>,
+    pub(super) trace: Option<VecDeque<String>>,
 }
 
 impl World {
@@ -292,7 +292,7 @@ impl World {
         self.later(self.now + 100, Later::Session { at, owner });
     }
 
-    fn bid(&mut self, at: usize, account: AccountId, handicap: u64, pause: i64) {
+    pub(super) fn bid(&mut self, at: usize, account: AccountId, handicap: u64, pause: i64) {
         let owner = self.nodes[at].owner;
         let event = Event::Bid {
             account,
@@ -360,423 +360,6 @@ impl World {
             Later::Strike => self.strike(),
             Later::Heal => self.heal(),
             _ => unreachable!("the others belong to a process"),
-        }
-    }
-
-    fn tell(&mut self, at: usize, event: Event) {
-        let now = self.now;
-        let node = &mut self.nodes[at];
-        match &event {
-            Event::Bid { account, .. } => {
-                node.seen_alive.remove(account);
-            }
-            Event::Seen { rows } => {
-                let alive =
-                    |row: &&super::super::Seen| row.remaining_ms > 0 && row.holder == Holder::Other;
-                let asked = node.look_asked;
-                let alive = rows
-                    .iter()
-                    .filter(alive)
-                    .map(|row| (row.account.clone(), asked));
-                node.seen_alive.extend(alive);
-            }
-            _ => {}
-        }
-        let said = self.trace.is_some().then(|| format!("{event:?}"));
-        let boot = self.nodes[at].boot(now);
-        let todo = self.nodes[at].core.step(event, boot);
-        if let Some(said) = said {
-            self.note(|| format!("n{at} @{} {said} -> {todo:?}", boot.as_ms()));
-        }
-        self.nodes[at].alarm += 1;
-        for action in todo {
-            self.act(at, action);
-        }
-    }
-
-    fn act(&mut self, at: usize, action: Action) {
-        let node = &mut self.nodes[at];
-        match action {
-            Action::WakeAt(boot) => {
-                let wake = node.clock.when(boot.as_ms());
-                let (owner, alarm) = (node.owner, node.alarm);
-                self.later(wake, Later::Wake { at, owner, alarm });
-            }
-            Action::Look => {
-                node.look_asked = self.now;
-                self.ask(at, Question::Look);
-            }
-            Action::Acquire {
-                account,
-                unchanged,
-                dead,
-            } => self.ask(
-                at,
-                Question::Acquire {
-                    account,
-                    unchanged,
-                    dead,
-                    asked: self.now,
-                },
-            ),
-            Action::Renew { leases } => {
-                node.renewals += 1;
-                let fences = leases.into_iter().map(|(account, epoch)| {
-                    let fence = node.fences[&account];
-                    assert_eq!(fence.epoch, epoch.0);
-                    (account, fence)
-                });
-                let question = Question::Renew(fences.collect());
-                self.ask(at, question);
-            }
-            Action::Release { account, kept, .. } => {
-                let fence = node.fences[&account];
-                self.ask(at, Question::Release(account.clone(), fence));
-                if kept {
-                    let pause = self.rng.random_range(0..300);
-                    self.bid(at, account, 500, pause);
-                }
-            }
-            Action::Won {
-                account,
-                trusted_until,
-                ..
-            } => {
-                self.tally.terms += 1;
-                let term = Term {
-                    fence: node.fences[&account],
-                    until: trusted_until.as_ms(),
-                    claim: Claim::None,
-                    leaving: false,
-                };
-                let before = node.terms.insert(account, term);
-                assert!(before.is_none(), "one term at a time");
-            }
-            Action::Trust { account, until, .. } => {
-                if let Some(term) = node.terms.get_mut(&account) {
-                    assert!(term.until <= until.as_ms(), "trust is never shortened");
-                    term.until = until.as_ms();
-                }
-            }
-            Action::Lost { account, epoch, .. } => {
-                if let Some(term) = node.terms.remove(&account) {
-                    assert_eq!(term.fence.epoch, epoch.0);
-                }
-                let pause = self.rng.random_range(0..300);
-                self.bid(at, account, 0, pause);
-            }
-            Action::HandOver { account, .. } => {
-                self.tally.handed_over += 1;
-                self.drain(at, &account);
-            }
-        }
-    }
-
-    /// A session stops by its own will: it takes a while, then the lease is released.
-    pub(super) fn drain(&mut self, at: usize, account: &AccountId) {
-        let node = &mut self.nodes[at];
-        let owner = node.owner;
-        let Some(term) = node.terms.get_mut(account).filter(|term| !term.leaving) else {
-            return;
-        };
-        term.leaving = true;
-        let epoch = Epoch(term.fence.epoch);
-        let drained = self.now + self.rng.random_range(20..500);
-        let account = account.clone();
-        self.later(
-            drained,
-            Later::Released {
-                at,
-                owner,
-                account,
-                epoch,
-            },
-        );
-    }
-
-    fn stop(&mut self, at: usize, account: AccountId, epoch: Epoch) {
-        let terms = &mut self.nodes[at].terms;
-        if terms
-            .get(&account)
-            .is_some_and(|term| term.fence.epoch == epoch.0)
-        {
-            terms.remove(&account);
-            self.tell(at, Event::Release { account, epoch });
-        }
-    }
-
-    fn latency(&mut self) -> i64 {
-        if self.now < self.slow_until {
-            return self.rng.random_range(1..TTL);
-        }
-        // A packet that is sent again.
-        let storm = self.now < STORM && self.rng.random_bool(0.02);
-        self.rng
-            .random_range(if storm { 200..3_000 } else { 1..25 })
-    }
-
-    fn is_lost(&mut self, at: usize) -> bool {
-        self.now < self.store_back
-            || self.now < self.nodes[at].cut_until
-            || self.now < STORM && self.rng.random_bool(0.01)
-    }
-
-    fn ask(&mut self, at: usize, question: Question) {
-        self.serial += 1;
-        let id = self.serial;
-        let node = &mut self.nodes[at];
-        let owner = node.owner;
-        let bound = node.clock.when(node.clock.read(self.now) + HEARTBEAT);
-        node.awaited.insert(id, question.clone());
-        self.later(bound, Later::TimeOut { at, owner, id });
-        let arrival = self.now + self.latency();
-        if !self.is_lost(at) {
-            self.later(
-                arrival,
-                Later::Arrive {
-                    at,
-                    owner,
-                    id,
-                    question,
-                },
-            );
-        }
-    }
-
-    fn arrive(&mut self, at: usize, owner: Owner, id: u64, question: Question) {
-        if self.now < self.store_back {
-            return;
-        }
-        let reply = self.execute(at, owner, question);
-        let back = self.now + self.latency();
-        if !self.is_lost(at) {
-            self.later(
-                back,
-                Later::Reply {
-                    at,
-                    owner,
-                    id,
-                    reply,
-                },
-            );
-        }
-    }
-
-    fn fail(&mut self, at: usize, question: Question) {
-        match question {
-            Question::Look => self.tell(at, Event::Blind),
-            Question::Acquire { account, .. } => self.tell(at, Event::AcquireFailed { account }),
-            Question::Renew(_) => self.tell(at, Event::RenewFailed),
-            Question::Claim(account, fence) => self.unclaim(at, &account, fence),
-            Question::Release(..) | Question::Write(..) => {}
-        }
-    }
-
-    fn unclaim(&mut self, at: usize, account: &AccountId, fence: Fence) {
-        if let Some(term) = self.nodes[at].terms.get_mut(account)
-            && term.fence == fence
-        {
-            term.claim = Claim::None;
-        }
-    }
-
-    fn hear(&mut self, at: usize, reply: Reply) {
-        match reply {
-            Reply::Tell(event) => self.tell(at, event),
-            Reply::Acquired(account, None) => self.tell(at, Event::Refused { account }),
-            Reply::Acquired(account, Some(fence)) => {
-                self.nodes[at].fences.insert(account.clone(), fence);
-                let epoch = Epoch(fence.epoch);
-                self.tell(at, Event::Acquired { account, epoch });
-            }
-            Reply::Claimed(account, fence, true) => {
-                if let Some(term) = self.nodes[at].terms.get_mut(&account)
-                    && term.fence == fence
-                {
-                    term.claim = Claim::Committed;
-                }
-            }
-            Reply::Claimed(account, fence, false) => {
-                let epoch = Epoch(fence.epoch);
-                self.tell(at, Event::Fenced { account, epoch });
-            }
-            Reply::Nothing => {}
-        }
-    }
-
-    fn execute(&mut self, at: usize, owner: Owner, question: Question) -> Reply {
-        let now = self.now + self.store_offset;
-        match question {
-            Question::Look => {
-                let worker = self.nodes[at].worker;
-                let rows = self.rows.iter().filter_map(|(account, row)| {
-                    let row = (*row)?;
-                    let dead = self.is_proven_dead(at, row);
-                    Some(row.seen(account.clone(), owner, worker, dead, now))
-                });
-                Reply::Tell(Event::Seen {
-                    rows: rows.collect(),
-                })
-            }
-            Question::Acquire {
-                account,
-                unchanged,
-                dead,
-                asked,
-            } => {
-                let bid = Bid {
-                    owner,
-                    token: self.tokens + 1,
-                    ttl: TTL,
-                    unchanged,
-                    dead,
-                };
-                let slot = self.rows.get_mut(&account).expect("never deleted");
-                let before = *slot;
-                let won = Row::acquire(slot, bid, now);
-                if won.is_some() {
-                    let row = slot.expect("just written");
-                    self.tokens += 1;
-                    self.acquisitions += 1;
-                    self.tally.slowest_recovery_ms = (self.now - STORM).max(0);
-                    self.let_in(at, &account, before, row, asked);
-                }
-                Reply::Acquired(account, won)
-            }
-            Question::Renew(leases) => {
-                let mut kept = BTreeSet::new();
-                for (account, fence) in leases {
-                    let row = self.rows.get_mut(&account).and_then(Option::as_mut);
-                    if row.is_some_and(|row| row.renew(fence, true, TTL, now)) {
-                        self.kept_until.insert(account.clone(), self.now + TTL);
-                        kept.insert(account);
-                    }
-                }
-                Reply::Tell(Event::Renewed { kept })
-            }
-            Question::Release(account, fence) => {
-                if let Some(row) = self.rows.get_mut(&account).and_then(Option::as_mut) {
-                    row.release(fence, true);
-                }
-                Reply::Nothing
-            }
-            Question::Write(account, fence) => {
-                let row = self.rows[&account].expect("held, so written");
-                if row.admits(fence, true) || !self.plan.fence {
-                    self.tally.writes += 1;
-                    if row.token != fence.token {
-                        self.broken = Some(format!("{account}: n{at} committed an old write"));
-                    }
-                } else {
-                    self.tally.refused += 1;
-                }
-                Reply::Nothing
-            }
-            Question::Claim(account, fence) => {
-                let row = self.rows[&account].expect("held, so written");
-                let ours = row.admits(fence, true);
-                if ours {
-                    self.sending.insert((account.clone(), fence.token));
-                }
-                Reply::Claimed(account, fence, ours)
-            }
-        }
-    }
-
-    /// Books an acquisition that time allowed, and judges whether it came too early.
-    fn let_in(
-        &mut self,
-        at: usize,
-        account: &AccountId,
-        before: Option<Row>,
-        row: Row,
-        asked: i64,
-    ) {
-        let kept_until = self.kept_until.insert(account.clone(), self.now + TTL);
-        self.note(|| format!("{account}: n{at} holds epoch {} {:?}", row.epoch, row.way));
-        if !row.way.is_by_time() || before.is_some_and(|before| before.owner == row.owner) {
-            return;
-        }
-        // Half a per cent for the bidder's clock.
-        let over = |end: i64| self.now >= end - TTL / 200 - 1;
-        if kept_until.is_some_and(|until| !over(until)) && self.plan.drift_ppm <= 5_000 {
-            let seen = self.nodes[at].seen_alive.get(account);
-            let stepped_on_the_way = asked < self.stepped;
-            if !stepped_on_the_way && seen.is_some_and(|looked| !over(looked + TTL)) {
-                self.broken = Some(format!("{account}: n{at} was let in too early"));
-            }
-            self.tally.excused += 1;
-            return;
-        }
-        self.tally.by_time += 1;
-        self.by_time.insert(account.clone(), row.token);
-    }
-
-    /// A process that died, seen from its own machine, whose file lock nobody else took since.
-    fn is_proven_dead(&self, at: usize, row: Row) -> bool {
-        let machine = self.nodes[at].machine;
-        let runs = |owner: Owner| {
-            self.nodes
-                .iter()
-                .any(|node| node.owner == owner && node.alive)
-        };
-        row.owner
-            .is_some_and(|owner| !runs(owner) && self.machine_of(owner) == Some(machine))
-    }
-
-    fn machine_of(&self, owner: Owner) -> Option<u8> {
-        let node = self.nodes.iter().find(|node| node.owner == owner)?;
-        Some(node.machine)
-    }
-
-    /// What the sessions of one process do, some times a second.
-    fn session(&mut self, at: usize) {
-        let owner = self.nodes[at].owner;
-        let next = self.now + self.rng.random_range(50..600);
-        self.later(next, Later::Session { at, owner });
-        let terms: Vec<_> = self.nodes[at]
-            .terms
-            .iter()
-            .map(|(account, term)| (account.clone(), *term))
-            .collect();
-        for (account, term) in terms {
-            if self.plan.trust && !self.nodes[at].trusts(&term, self.now) {
-                self.tally.held_back += u64::from(term.claim == Claim::Committed);
-                continue;
-            }
-            if self.rng.random_bool(0.3) {
-                self.ask(at, Question::Write(account.clone(), term.fence));
-            }
-            let claim = match term.claim {
-                Claim::None => {
-                    self.ask(at, Question::Claim(account.clone(), term.fence));
-                    Claim::Asked
-                }
-                Claim::Asked => Claim::Asked,
-                Claim::Committed => {
-                    self.send(at, &account, term.fence);
-                    Claim::None
-                }
-            };
-            if let Some(term) = self.nodes[at].terms.get_mut(&account) {
-                term.claim = claim;
-            }
-        }
-    }
-
-    fn send(&mut self, at: usize, account: &AccountId, fence: Fence) {
-        self.tally.sends += 1;
-        if !self.sending.contains(&(account.clone(), fence.token)) {
-            self.broken = Some(format!(
-                "{account}: n{at} sent what the store does not know"
-            ));
-        }
-        if self
-            .by_time
-            .get(account)
-            .is_some_and(|token| fence.token < *token)
-        {
-            self.broken = Some(format!("{account}: n{at} sent after time let the next in"));
         }
     }
 }

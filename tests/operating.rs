@@ -1,0 +1,390 @@
+//! What an operator asks of a fleet, from the command line. The workers are rows in the store: what
+//! these commands write is what living workers act on.
+
+use std::process::Output;
+use std::time::Duration;
+
+use serde_json::Value;
+use whatsapp_worker::ids::{AccountId, OwnerId};
+use whatsapp_worker::store::{AcquireLease, Fence, Registration, Store, StoreOptions};
+
+use crate::theatre::{PATIENCE, binary};
+
+const TTL: Duration = Duration::from_secs(60);
+
+/// A store with workers that are only registered.
+struct Fleet {
+    dir: tempfile::TempDir,
+    store: Store,
+    account: AccountId,
+}
+
+impl Fleet {
+    async fn open() -> Self {
+        let dir = tempfile::tempdir().expect("temporary directory");
+        let url = url(&dir);
+        let store = Store::open(&url, StoreOptions::default())
+            .await
+            .expect("opens");
+        let account: AccountId = "shop".parse().expect("valid");
+        store.add_account(&account, "test").await.expect("answers");
+        Self {
+            dir,
+            store,
+            account,
+        }
+    }
+
+    async fn worker(&self, name: &str, change: impl FnOnce(&mut Registration)) -> OwnerId {
+        let owner = OwnerId::incarnate(name).expect("valid");
+        let mut worker = Registration {
+            owner: owner.clone(),
+            capacity: 1000,
+            accounts: "*".to_owned(),
+            installation: "here".to_owned(),
+            draining: false,
+            version: "1.2.3".to_owned(),
+        };
+        change(&mut worker);
+        self.store
+            .register_worker(&worker, TTL)
+            .await
+            .expect("answers");
+        owner
+    }
+
+    async fn acquire(&self, owner: &OwnerId) -> Fence {
+        let bid = AcquireLease {
+            account: &self.account,
+            owner,
+            ttl: TTL,
+            unchanged: None,
+            dead: None,
+        };
+        self.store
+            .acquire_lease(bid)
+            .await
+            .expect("answers")
+            .expect("free")
+    }
+
+    fn command(&self, line: &str) -> tokio::process::Command {
+        let mut command = tokio::process::Command::new(binary());
+        command
+            .args(line.split(' '))
+            .current_dir(self.dir.path())
+            .env_clear()
+            .env("STORE_URL", url(&self.dir))
+            .env("WHATSAPP_WS_URL", "ws://127.0.0.1:1/ws")
+            .kill_on_drop(true);
+        command
+    }
+
+    async fn run(&self, line: &str) -> Output {
+        self.command(line).output().await.expect("runs")
+    }
+
+    /// Runs it to a good end.
+    async fn say(&self, line: &str) -> String {
+        let output = self.run(line).await;
+        assert_eq!(output.status.code(), Some(0), "{line}: {}", error(&output));
+        String::from_utf8(output.stdout).expect("text")
+    }
+
+    async fn json(&self, line: &str) -> Value {
+        let text = self.say(&format!("{line} --output json")).await;
+        serde_json::from_str(&text).expect("JSON")
+    }
+
+    /// Runs it to the exit code `code`, with `parts` in its error.
+    async fn refuse(&self, line: &str, code: i32, parts: &[&str]) {
+        let output = self.run(line).await;
+        let text = error(&output);
+        assert_eq!(output.status.code(), Some(code), "{line}: {text}");
+        for part in parts {
+            assert!(text.contains(part), "{line}: no {part:?} in: {text}");
+        }
+    }
+
+    /// Waits until somebody is to have the account next, and tells who.
+    async fn successor(&self) -> String {
+        let mut changes = self.store.changes();
+        let look = async {
+            loop {
+                let row = self.store.lease(&self.account).await.expect("answers");
+                if let Some(successor) = row.and_then(|row| row.successor) {
+                    return successor;
+                }
+                changes.next().await;
+            }
+        };
+        tokio::time::timeout(PATIENCE, look)
+            .await
+            .expect("somebody is named")
+    }
+}
+
+fn url(dir: &tempfile::TempDir) -> String {
+    format!("sqlite:{}", dir.path().join("store.db").display())
+}
+
+fn error(output: &Output) -> String {
+    String::from_utf8_lossy(&output.stderr).into_owned()
+}
+
+#[tokio::test]
+async fn a_transfer_names_its_worker_waits_for_it_and_is_told_in_the_history() {
+    let fleet = Fleet::open().await;
+    let (one, two) = (
+        fleet.worker("one", |_| {}).await,
+        fleet.worker("two", |_| {}).await,
+    );
+    let fence = fleet.acquire(&one).await;
+    let text = fleet.say("lease transfer shop --to one").await;
+    assert!(text.contains("already"), "{text}");
+
+    let transfer = fleet.command("lease transfer shop --to two");
+    let transfer = tokio::spawn(async move { { transfer }.output().await });
+    assert_eq!(fleet.successor().await, two.as_str());
+    let row = fleet.json("lease show shop").await;
+    assert_eq!(
+        (&row["ownerId"], &row["successor"]),
+        (&one.as_str().into(), &two.as_str().into())
+    );
+    assert!(!transfer.is_finished(), "it waits");
+    assert!(
+        fleet
+            .store
+            .release_lease(&fence, &one, "handed over")
+            .await
+            .expect("answers")
+    );
+    fleet.acquire(&two).await;
+    let output = transfer.await.expect("no panic").expect("runs");
+    let text = String::from_utf8_lossy(&output.stdout);
+    assert_eq!(output.status.code(), Some(0), "{}", error(&output));
+    assert!(
+        text.contains(&format!("with '{two}' now (epoch 2)")),
+        "{text}"
+    );
+
+    let row = fleet.json("lease show shop").await;
+    assert_eq!(
+        (&row["ownerId"], &row["successor"]),
+        (&two.as_str().into(), &Value::Null)
+    );
+    assert!(
+        row["beatAgeMs"].as_i64().is_some_and(|age| age < 60_000),
+        "{row}"
+    );
+    assert!(
+        row["remainingMs"].as_i64().is_some_and(|left| left > 0),
+        "{row}"
+    );
+    let history: Vec<(&str, i64, i64)> = row["transitions"]
+        .as_array()
+        .expect("a list")
+        .iter()
+        .filter(|line| {
+            line["action"]
+                .as_str()
+                .is_some_and(|action| action.starts_with("lease."))
+        })
+        .map(|line| {
+            let epoch = |name: &str| line[name].as_i64().expect("an epoch");
+            (
+                line["action"].as_str().expect("text"),
+                epoch("epochBefore"),
+                epoch("epochAfter"),
+            )
+        })
+        .collect();
+    assert_eq!(
+        history,
+        [
+            ("lease.acquired", 1, 2),
+            ("lease.released", 1, 1),
+            ("lease.transfer", 1, 1),
+            ("lease.acquired", 0, 1),
+        ]
+    );
+}
+
+#[tokio::test]
+async fn a_transfer_to_a_worker_that_would_not_take_it_says_why_and_who_would() {
+    let fleet = Fleet::open().await;
+    let one = fleet.worker("one", |_| {}).await;
+    fleet
+        .refuse("lease transfer shop --to one", 1, &["never had a lease"])
+        .await;
+    fleet.acquire(&one).await;
+    let able = fleet.worker("able", |_| {}).await;
+    fleet
+        .worker("leaving", |worker| worker.draining = true)
+        .await;
+    fleet
+        .worker("other", |worker| worker.accounts = "desk,office".to_owned())
+        .await;
+    fleet.worker("full", |worker| worker.capacity = 0).await;
+    fleet.worker("twin", |_| {}).await;
+    fleet.worker("twin", |_| {}).await;
+    let able = able.as_str();
+    for (to, parts) in [
+        ("nobody", &["no living worker is called 'nobody'", able][..]),
+        ("leaving", &["shutting down", able]),
+        ("other", &["WHATSAPP_ACCOUNT_ID", able]),
+        ("full", &["WORKER_CAPACITY is 0"]),
+        ("twin", &["several", "twin#"]),
+    ] {
+        fleet
+            .refuse(&format!("lease transfer shop --to {to}"), 1, parts)
+            .await;
+    }
+    fleet
+        .refuse(
+            "lease transfer typo --to able",
+            1,
+            &["there is no account 'typo'"],
+        )
+        .await;
+    let row = fleet
+        .store
+        .lease(&fleet.account)
+        .await
+        .expect("answers")
+        .expect("a row");
+    assert_eq!(row.successor, None, "nothing was recorded");
+    fleet.say("accounts disable shop").await;
+    fleet
+        .refuse(
+            "lease transfer shop --to able",
+            1,
+            &["accounts enable shop"],
+        )
+        .await;
+}
+
+#[tokio::test]
+async fn a_release_asks_a_living_holder_and_takes_from_another_only_by_force() {
+    let fleet = Fleet::open().await;
+    let ghost = OwnerId::incarnate("ghost").expect("valid");
+    fleet.acquire(&ghost).await;
+    fleet
+        .refuse(
+            "lease release shop",
+            75,
+            &[ghost.as_str(), "no living worker", "--force"],
+        )
+        .await;
+    let text = fleet.say("lease release shop --force").await;
+    assert!(text.contains("was taken from"), "{text}");
+    let text = fleet.say("lease release shop").await;
+    assert!(text.contains("free already"), "{text}");
+
+    let one = fleet.worker("one", |_| {}).await;
+    let fence = fleet.acquire(&one).await;
+    let text = fleet.say("lease release shop --no-wait").await;
+    assert!(text.contains("was asked"), "{text}");
+    assert_eq!(fleet.successor().await, "");
+    let release = fleet.command("lease release shop").output();
+    let (output, released) =
+        tokio::join!(release, fleet.store.release_lease(&fence, &one, "asked to"));
+    assert!(released.expect("answers"));
+    let output = output.expect("runs");
+    let text = String::from_utf8_lossy(&output.stdout);
+    assert_eq!(output.status.code(), Some(0), "{}", error(&output));
+    assert!(text.contains("free"), "{text}");
+}
+
+#[tokio::test]
+async fn leases_and_workers_are_listed_with_what_they_hold() {
+    let fleet = Fleet::open().await;
+    let one = fleet.worker("one", |worker| worker.capacity = 5).await;
+    let two = fleet
+        .worker("two", |worker| worker.accounts = "shop".to_owned())
+        .await;
+    fleet.acquire(&one).await;
+    let workers = fleet.json("workers list").await;
+    let shown: Vec<(&str, i64, i64, &str)> = workers
+        .as_array()
+        .expect("a list")
+        .iter()
+        .map(|row| {
+            let number = |name: &str| row[name].as_i64().expect("a number");
+            let text = |name: &str| row[name].as_str().expect("text");
+            (
+                text("ownerId"),
+                number("held"),
+                number("capacity"),
+                text("accounts"),
+            )
+        })
+        .collect();
+    assert_eq!(
+        shown,
+        [(one.as_str(), 1, 5, "*"), (two.as_str(), 0, 1000, "shop")]
+    );
+    assert!(
+        workers[0]["beatAgeMs"]
+            .as_i64()
+            .is_some_and(|age| (0..60_000).contains(&age))
+    );
+    for (name, count) in [("one", 1), (one.as_str(), 1), ("two", 0), ("on", 0)] {
+        let leases = fleet.json(&format!("lease list --owner {name}")).await;
+        assert_eq!(leases.as_array().map(Vec::len), Some(count), "{name}");
+    }
+    let table = fleet.say("workers list").await;
+    assert!(table.starts_with("OWNER ID"), "{table}");
+}
+
+#[tokio::test]
+async fn accounts_are_switched_and_their_state_is_shown() {
+    let fleet = Fleet::open().await;
+    let one = fleet.worker("one", |_| {}).await;
+    fleet.acquire(&one).await;
+    let state = async || {
+        let rows = fleet.json("accounts list").await;
+        (
+            rows[0]["enabled"].clone(),
+            rows[0]["paused"].clone(),
+            rows[0]["ownerId"].clone(),
+        )
+    };
+    let owner = Value::from(one.as_str());
+    assert_eq!(
+        state().await,
+        ("enabled".into(), false.into(), owner.clone())
+    );
+    for (line, answer) in [
+        ("accounts pause shop", "is paused:"),
+        ("accounts pause shop", "paused already"),
+        ("accounts disable shop --yes", "drains and releases"),
+        ("accounts disable shop", "disabled already"),
+    ] {
+        let text = fleet.say(line).await;
+        assert!(text.contains(answer), "{line}: {text}");
+    }
+    assert_eq!(
+        state().await,
+        ("disabled".into(), true.into(), owner.clone())
+    );
+    for (line, answer) in [
+        ("accounts resume shop", "sends again"),
+        ("accounts resume shop", "was not paused"),
+        ("accounts enable shop", "is enabled:"),
+        ("accounts enable shop", "enabled already"),
+    ] {
+        let text = fleet.say(line).await;
+        assert!(text.contains(answer), "{line}: {text}");
+    }
+    assert_eq!(state().await, ("enabled".into(), false.into(), owner));
+    for verb in ["enable", "disable", "pause", "resume"] {
+        fleet
+            .refuse(
+                &format!("accounts {verb} typo"),
+                1,
+                &["there is no account 'typo'"],
+            )
+            .await;
+    }
+}
