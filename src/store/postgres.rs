@@ -24,14 +24,12 @@ const CONNECT_PATIENCE: Duration = Duration::from_secs(3);
 /// A connection that was idle for longer is tested before it is used.
 const FRESH: Duration = Duration::from_millis(500);
 
-/// Milliseconds. Notices are for people at a prompt: there is one for each ROLLBACK outside of a
-/// transaction. A takeover waits for an open fenced transaction, so its lock time-out is longer than
+/// Milliseconds. A takeover waits for an open fenced transaction, so its lock time-out is longer than
 /// the longest pause of one.
 const SESSION: &str = "SET statement_timeout = 3000;
 SET lock_timeout = 2500;
 SET idle_in_transaction_session_timeout = 2000;
 SET tcp_user_timeout = 2000;
-SET client_min_messages = error;
 SET default_transaction_isolation = 'read committed'";
 
 /// The oldest version that knows `tcp_user_timeout`.
@@ -86,12 +84,17 @@ fn pool(url: &PostgresUrl, connections: u32) -> Connections {
             })
         })
         // A call that was given up while it waited for BEGIN leaves a transaction that the driver
-        // does not know of: whoever wrote on that connection next would never be committed. The pool's
+        // does not know of: whoever wrote on that connection next would never be committed. (ROLLBACK
+        // alone, outside of a transaction, would be a warning in the server's log.) The pool's
         // own test after use has no time-out: on a socket that swallows everything it would keep the
         // connection's place for ever.
         .after_release(|connection: &mut AnyConnection, _| {
             Box::pin(async move {
-                bounded(Some(CONNECT_PATIENCE), connection.execute("ROLLBACK")).await?;
+                bounded(
+                    Some(CONNECT_PATIENCE),
+                    connection.execute("BEGIN; ROLLBACK"),
+                )
+                .await?;
                 Ok(true)
             })
         })

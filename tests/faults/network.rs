@@ -18,7 +18,7 @@ async fn a_slow_road_slows_and_breaks_nothing() {
     let pair = Pair::open(Engine::Postgres, TTL).await;
     pair.theatre
         .road()
-        .set(Weather::Slow(Duration::from_millis(40)));
+        .set(Weather::Slow(Duration::from_millis(15)));
     let ids: Vec<String> = (0..20)
         .map(|n| pair.theatre.text(&format!("message {n}")))
         .collect();
