@@ -67,8 +67,11 @@ fn main() {
             );
         };
         row("old connection's end to new `<success>`", |one| one.gap);
-        row("of these: flush and release", |one| one.drained_to_released);
-        row("released to acquired", |one| one.released_to_acquired);
-        row("acquired to connected", |one| one.acquired_to_connected);
+        row("of this, until the lease is released", |one| one.released);
+        row("until it is acquired", |one| one.acquired);
+        row("until `<success>`", |one| one.connected);
+        row("afterwards, until the session says it is up", |one| {
+            one.told
+        });
     }
 }

@@ -7,6 +7,7 @@ mod death;
 mod freezing;
 mod network;
 mod outage;
+mod upgrade;
 mod witness;
 
 use std::time::Duration;

@@ -3,6 +3,7 @@
 mod bad_input;
 mod deaf;
 mod faults;
+mod fleet;
 mod interop;
 mod kills;
 mod leases;

@@ -16,8 +16,8 @@ async fn an_account_changes_workers_within_a_second(engine: Engine) {
     gaps.sort();
     for one in &relay.rollovers {
         println!(
-            "{engine:?}: {:?}: {:?} to release, {:?} to acquire, {:?} to connect",
-            one.gap, one.drained_to_released, one.released_to_acquired, one.acquired_to_connected
+            "{engine:?}: {:?}: {:?} to release, {:?} to acquire, {:?} to connect; told after {:?}",
+            one.gap, one.released, one.acquired, one.connected, one.told
         );
     }
     println!("{} messages, {} answers", relay.messages, relay.answers);

@@ -118,7 +118,8 @@ impl Theatre {
             Stage::set(&binary(), dir.path(), &sim.url(), sim.ca_pem()).expect("writable");
         let mut store_url = stage.store_url();
         if let Some(remote) = &remote {
-            store_url = remote.server.url();
+            // A name of its own tells what tests ask from what workers ask.
+            store_url = format!("{}?application_name=theatre", remote.server.url());
             stage.store_url = remote.server.url_by_port(remote.road.address().port());
         }
         stage.settings = settings

@@ -6,6 +6,7 @@ mod waiting;
 use std::collections::BTreeMap;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use thiserror::Error;
 use tokio::sync::mpsc;
@@ -297,6 +298,11 @@ impl Simulator {
     /// The faults in force.
     pub fn faults(&self) -> Faults {
         self.server.faults.current()
+    }
+
+    /// How long it has been running: what the times of [`Self::visits`] count from.
+    pub fn elapsed(&self) -> Duration {
+        self.server.visits.elapsed()
     }
 
     /// The logins of a person's companions, in order.

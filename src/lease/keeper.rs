@@ -39,8 +39,9 @@ const LOOK: Duration = Duration::from_secs(1);
 const JITTER: Duration = Duration::from_millis(50);
 /// How long others wait for the preferred successor: it may be woken later than they are.
 const YIELD_FOR: Duration = Duration::from_millis(400);
-/// Bids on their way at once: a fleet's start must not crowd out its heartbeats.
-const BIDS: usize = 8;
+/// Bids and releases on their way at once: the start or stop of many accounts must not crowd out the
+/// heartbeats of the others.
+const TRANSFERS: usize = 8;
 /// tokio's timers stand still while a machine sleeps: nothing waits longer without a look.
 const LOOK_AGAIN: Duration = Duration::from_secs(1);
 
@@ -92,7 +93,7 @@ impl Leases {
             leases: leases.clone(),
             beacon,
             io: JoinSet::new(),
-            bids: 0,
+            transfers: 0,
         };
         let task = tokio::spawn(keeper.run());
         *leases.0.task.lock().unwrap_or_else(PoisonError::into_inner) =
@@ -191,7 +192,7 @@ struct Keeper {
     leases: Leases,
     beacon: Option<Beacon>,
     io: JoinSet<Answer>,
-    bids: usize,
+    transfers: usize,
 }
 
 impl Keeper {
@@ -215,10 +216,12 @@ impl Keeper {
             }
         }
         // What was released on the way out still reaches the store.
-        self.start_work();
-        while let Some(answer) = self.io.join_next().await {
-            if let Ok(answer) = answer {
-                self.take(answer);
+        loop {
+            self.start_work();
+            match self.io.join_next().await {
+                Some(Ok(answer)) => self.take(answer),
+                Some(Err(failed)) => warn!(error = %failed, "a call of the store failed"),
+                None => break,
             }
         }
     }
@@ -238,7 +241,7 @@ impl Keeper {
                 self.hear(Event::Blind);
             }
             Answer::Bid { account, outcome } => {
-                self.bids -= 1;
+                self.transfers -= 1;
                 match outcome {
                     Ok(Some(fence)) => self
                         .leases
@@ -275,15 +278,16 @@ impl Keeper {
                 self.leases.0.beats.send_replace(Beat { number, answered });
             }
             Answer::Released { parting, outcome } => {
+                self.transfers -= 1;
                 parting.settle(&self.leases.0.owner, outcome);
             }
         }
     }
 
-    /// Starts what the core has asked for. Bids wait for their turn, nothing else does.
+    /// Starts what the core has asked for. Bids and releases wait for their turn, nothing else does.
     fn start_work(&mut self) {
         loop {
-            let work = self.leases.desk().next_work(self.bids < BIDS);
+            let work = self.leases.desk().next_work(self.transfers < TRANSFERS);
             let Some(work) = work else { return };
             let inner = self.leases.0.clone();
             match work {
@@ -295,7 +299,7 @@ impl Keeper {
                     unchanged,
                     dead,
                 } => {
-                    self.bids += 1;
+                    self.transfers += 1;
                     self.io.spawn(async move {
                         let bid = AcquireLease {
                             account: &account,
@@ -317,14 +321,17 @@ impl Keeper {
                         outcome,
                     }
                 }),
-                Work::Release(parting) => self.io.spawn(async move {
-                    let release =
-                        inner
-                            .store
-                            .release_lease(&parting.fence, &inner.owner, &parting.why);
-                    let outcome = bounded(inner.timing, release).await;
-                    Answer::Released { parting, outcome }
-                }),
+                Work::Release(parting) => {
+                    self.transfers += 1;
+                    self.io.spawn(async move {
+                        let release =
+                            inner
+                                .store
+                                .release_lease(&parting.fence, &inner.owner, &parting.why);
+                        let outcome = bounded(inner.timing, release).await;
+                        Answer::Released { parting, outcome }
+                    })
+                }
             };
         }
     }

@@ -1,6 +1,7 @@
 //! The one transaction that makes a message ours: fence, dedupe, conversation, lane, job.
 
 mod commit;
+mod conversation;
 
 use sqlx::query;
 

@@ -83,11 +83,18 @@ fn pool(url: &PostgresUrl, connections: u32) -> Connections {
                 Ok(true)
             })
         })
-        // The pool's own test after use has no time-out: on a socket that swallows everything it
-        // would keep the connection's place for ever.
+        // A call that was given up while it waited for BEGIN leaves a transaction that the driver
+        // does not know of: whoever wrote on that connection next would never be committed. (ROLLBACK
+        // alone, outside of a transaction, would be a warning in the server's log.) The pool's
+        // own test after use has no time-out: on a socket that swallows everything it would keep the
+        // connection's place for ever.
         .after_release(|connection: &mut AnyConnection, _| {
             Box::pin(async move {
-                bounded(Some(CONNECT_PATIENCE), connection.ping()).await?;
+                bounded(
+                    Some(CONNECT_PATIENCE),
+                    connection.execute("BEGIN; ROLLBACK"),
+                )
+                .await?;
                 Ok(true)
             })
         })

@@ -51,7 +51,7 @@ async fn freeze_and_thaw(mut pair: Pair, moment: Moment, rounds: usize) {
             1
         });
     let witness = Witness::of(&pair.theatre).await;
-    let load = Load::start(&pair.theatre, Duration::from_millis(20));
+    let load = Load::start(&pair.theatre, Duration::from_millis(40));
     let mut slowest = Duration::ZERO;
     for round in 0..rounds {
         let (then, now) = (pair.active.so_far(), pair.standby.so_far());

@@ -18,7 +18,7 @@ async fn a_slow_road_slows_and_breaks_nothing() {
     let pair = Pair::open(Engine::Postgres, TTL).await;
     pair.theatre
         .road()
-        .set(Weather::Slow(Duration::from_millis(40)));
+        .set(Weather::Slow(Duration::from_millis(15)));
     let ids: Vec<String> = (0..20)
         .map(|n| pair.theatre.text(&format!("message {n}")))
         .collect();
@@ -36,7 +36,7 @@ async fn a_slow_road_slows_and_breaks_nothing() {
 async fn a_road_that_keeps_breaking_loses_and_doubles_nothing() {
     let mut chance = StdRng::seed_from_u64(seed());
     let pair = Pair::open(Engine::Postgres, TTL).await;
-    let load = Load::start(&pair.theatre, Duration::from_millis(20));
+    let load = Load::start(&pair.theatre, Duration::from_millis(40));
     for _ in 0..if full() { 200 } else { 20 } {
         let road = pair.theatre.road();
         match chance.random_range(0..5) {

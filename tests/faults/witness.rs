@@ -85,6 +85,18 @@ impl Witness {
         n > 0
     }
 
+    /// Transactions that nobody goes on with (PostgreSQL). A connection that is in one and that its
+    /// worker takes for free would answer writes and never commit them.
+    pub async fn forgotten_transactions(&self) -> i64 {
+        sqlx::query_scalar(
+            "SELECT COUNT(*) FROM pg_stat_activity WHERE state LIKE 'idle in transaction%'
+             AND state_change < clock_timestamp() - INTERVAL '600 milliseconds'",
+        )
+        .fetch_one(&self.pool)
+        .await
+        .expect("the store answers")
+    }
+
     pub async fn assert_no_stale_write(&self) {
         assert_eq!(
             self.stale_rows().await,

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 use serde_json::Value;
-use simulator::Visit;
+use whatsapp_worker::clock::wall_ms;
 use whatsapp_worker::rehearsal::Worker;
 
 use crate::load::Load;
@@ -16,13 +16,14 @@ use crate::theatre::{Engine, PATIENCE, Theatre};
 pub struct Rollover {
     /// From the end of the old connection to the `<success>` of the new one: nobody is there.
     pub gap: Duration,
-    /// From the end of the old connection to the release of the lease, by the old worker's lines
-    /// (its clock and the simulator's are one).
-    pub drained_to_released: Duration,
-    /// From the release to the acquisition.
-    pub released_to_acquired: Duration,
-    /// From the acquisition to the line that says that the session is up.
-    pub acquired_to_connected: Duration,
+    /// Of this, until the old worker says that it released the lease.
+    pub released: Duration,
+    /// From there until the new worker says that it acquired it.
+    pub acquired: Duration,
+    /// From there to `<success>`.
+    pub connected: Duration,
+    /// From `<success>` until the new worker says that its session is up. Messages flow meanwhile.
+    pub told: Duration,
 }
 
 /// What a run of rollovers showed.
@@ -43,17 +44,17 @@ pub async fn relay(engine: Engine, rollovers: usize) -> Relay {
     let load = Load::start(&theatre, Duration::from_millis(25));
     let mut done = Vec::new();
     for round in 0..rollovers {
-        let before = theatre.sim.visits(&theatre.shop);
+        let before = theatre.sim.visits(&theatre.shop).len();
         let connected = standby.wait_for("whatsapp.connection.established", PATIENCE, |_| true);
         let (exit, connected) = tokio::join!(active.terminate(), connected);
         assert_eq!(exit.expect("ours"), Some(0), "round {round}");
         let connected = connected.expect("the standby connects");
-        let visits = theatre.sim.visits(&theatre.shop);
-        assert_eq!(visits.len(), before.len() + 1, "one login in round {round}");
-        let [.., old, new] = &visits[..] else {
-            unreachable!("one more than there were")
-        };
-        done.push(rollover(round, old, new, &active, &standby, &connected).await);
+        assert_eq!(
+            theatre.sim.visits(&theatre.shop).len(),
+            before + 1,
+            "one login in round {round}"
+        );
+        done.push(rollover(&theatre, round, &active, &standby, &connected).await);
         assert_eq!(active.count("whatsapp.connection.conflict"), 0);
         let name = active.name().to_owned();
         active = std::mem::replace(&mut standby, theatre.stage.start(&name).expect("starts"));
@@ -85,13 +86,16 @@ async fn contended(standby: &Worker) {
 }
 
 async fn rollover(
+    theatre: &Theatre,
     round: usize,
-    old: &Visit,
-    new: &Visit,
     left: &Worker,
     came: &Worker,
     connected: &Value,
 ) -> Rollover {
+    let visits = theatre.sim.visits(&theatre.shop);
+    let [.., old, new] = &visits[..] else {
+        panic!("round {round}: two logins")
+    };
     let ended = old.ended.expect("the old worker is gone");
     let gap = new
         .began
@@ -105,25 +109,31 @@ async fn rollover(
         .wait_for("whatsapp.lease.acquire.success", PATIENCE, |_| true)
         .await
         .expect("it acquired");
-    let (released, acquired, connected) = (at(&released), at(&acquired), at(connected));
-    let spent = span(released, acquired) + span(acquired, connected);
+    // Workers and simulator have one machine's clock, which need not be exact to tell them apart.
+    let opened = wall_ms() - ms(theatre.sim.elapsed());
+    let (ended, began) = (opened + ms(ended), opened + ms(new.began));
+    let (released, acquired, told) = (at(&released), at(&acquired), at(connected));
     Rollover {
         gap,
-        drained_to_released: gap.saturating_sub(spent),
-        released_to_acquired: span(released, acquired),
-        acquired_to_connected: span(acquired, connected),
+        released: span(ended, released),
+        acquired: span(released, acquired),
+        connected: span(acquired, began),
+        told: span(began, told),
     }
 }
 
-fn at(line: &Value) -> Timestamp {
-    line["_time"]
-        .as_str()
-        .and_then(|text| text.parse().ok())
-        .expect("a line has its time")
+/// Unix milliseconds of a line.
+fn at(line: &Value) -> i64 {
+    let time: Option<Timestamp> = line["_time"].as_str().and_then(|text| text.parse().ok());
+    time.expect("a line has its time").as_millisecond()
 }
 
-fn span(from: Timestamp, to: Timestamp) -> Duration {
-    Duration::try_from(to.duration_since(from)).unwrap_or_default()
+fn ms(span: Duration) -> i64 {
+    i64::try_from(span.as_millis()).expect("short")
+}
+
+fn span(from: i64, to: i64) -> Duration {
+    Duration::from_millis(u64::try_from(to - from).unwrap_or(0))
 }
 
 /// The value below which `percent` of `sorted` lie, by nearest rank.

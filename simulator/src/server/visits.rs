@@ -48,6 +48,11 @@ impl Visits {
         }
     }
 
+    /// How long ago the book was opened.
+    pub(crate) fn elapsed(&self) -> Duration {
+        self.opened.elapsed()
+    }
+
     /// A device is logged in, in place of `earlier`.
     pub(crate) fn begin(
         &self,

@@ -123,9 +123,10 @@ impl Desk {
         self.held.keys().cloned().collect()
     }
 
-    /// The next thing to ask of the store; bids only when there is room for one.
-    pub(super) fn next_work(&mut self, room_for_bids: bool) -> Option<Work> {
-        let is_next = |work: &Work| room_for_bids || !matches!(work, Work::Acquire { .. });
+    /// The next thing to ask of the store; bids and releases only when there is room for one.
+    pub(super) fn next_work(&mut self, room: bool) -> Option<Work> {
+        let waits = |work: &Work| matches!(work, Work::Acquire { .. } | Work::Release(_));
+        let is_next = |work: &Work| room || !waits(work);
         let next = self.work.iter().position(is_next)?;
         self.work.remove(next)
     }

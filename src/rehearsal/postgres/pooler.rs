@@ -9,7 +9,8 @@ use std::time::Duration;
 use tokio::net::TcpStream;
 use tokio::process::{Child, Command};
 
-use super::{Database, PASSWORD, Site, unprivileged_user};
+use super::Database;
+use super::site::{PASSWORD, Site, unprivileged_user};
 use crate::clock::Boot;
 
 const PATIENCE: Duration = Duration::from_secs(30);

@@ -13,7 +13,8 @@ use serde_json::json;
 use tokio::io::{AsyncBufReadExt, BufReader};
 use tokio::process::Command;
 
-use super::{PostgresOptions, Site};
+use super::PostgresOptions;
+use super::site::Site;
 
 /// Started as `sh -c SCRIPT sh DIRECTORY COMMAND...` with the users' lock as its standard input.
 const KEEPER: &str = r#"dir=$1; shift; "$@" </dev/null & pid=$!; echo "$pid"

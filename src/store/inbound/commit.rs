@@ -5,20 +5,21 @@ use std::collections::{HashMap, HashSet};
 use sqlx::any::AnyRow;
 use sqlx::{Row, query};
 
+use super::conversation::{address, chat_columns};
 use super::{Accepted, Arrival};
 use crate::ids::{ConversationId, Jid, JobId};
 use crate::inbound::disposition::Disposition;
 use crate::inbound::identity::{ContentHash, Identity, same_message, suffixed_key};
-use crate::inbound::message::{Chat, Content, Inbound, Party};
+use crate::inbound::message::{Chat, Content, Party};
 use crate::store::connections::Tx;
 use crate::store::{Fence, Result, StoreError, stored};
 
 /// State of one transaction.
 pub(super) struct Commit<'a> {
-    fence: &'a Fence,
-    now: i64,
+    pub(super) fence: &'a Fence,
+    pub(super) now: i64,
     expects_missing: bool,
-    conversations: HashMap<Chat, ConversationId>,
+    pub(super) conversations: HashMap<Chat, ConversationId>,
     /// Lanes that got work, in no order: one upsert each at the end.
     ready: HashSet<ConversationId>,
 }
@@ -231,93 +232,6 @@ impl<'a> Commit<'a> {
         Ok(())
     }
 
-    /// The conversation of this chat, found by any address form that is known, and taught the others.
-    pub(super) async fn conversation(
-        &mut self,
-        tx: &mut Tx,
-        inbound: &Inbound,
-    ) -> Result<ConversationId> {
-        let chat = &inbound.key.chat;
-        if let Some(known) = self.conversations.get(chat) {
-            return Ok(known.clone());
-        }
-        let names = ChatNames::of(inbound);
-        let id = match self.known_conversation(tx, &names).await? {
-            Some(id) => {
-                self.teach(tx, &id, &names).await?;
-                id
-            }
-            None => self.insert_conversation(tx, chat, &names).await?,
-        };
-        self.conversations.insert(chat.clone(), id.clone());
-        Ok(id)
-    }
-
-    /// The oldest, when two conversations turn out to be one.
-    async fn known_conversation(
-        &self,
-        tx: &mut Tx,
-        names: &ChatNames,
-    ) -> Result<Option<ConversationId>> {
-        let found: Option<String> = sqlx::query_scalar(
-            "SELECT conv FROM conversations
-             WHERE account_id = $1 AND (jid = $2 OR pn = $3 OR lid = $4)
-             ORDER BY created_at, conv LIMIT 1",
-        )
-        .bind(self.fence.account().as_str())
-        .bind(names.jid.clone())
-        .bind(names.pn.clone())
-        .bind(names.lid.clone())
-        .fetch_optional(tx)
-        .await?;
-        Ok(found.map(ConversationId))
-    }
-
-    /// An address that another conversation has already stays with that one.
-    async fn teach(&self, tx: &mut Tx, id: &ConversationId, names: &ChatNames) -> Result<()> {
-        query(
-            "UPDATE conversations SET
-               pn = CASE WHEN pn IS NULL AND NOT EXISTS(SELECT 1 FROM conversations o
-                    WHERE o.account_id = $6 AND o.pn = $2) THEN $2 ELSE pn END,
-               lid = CASE WHEN lid IS NULL AND NOT EXISTS(SELECT 1 FROM conversations o
-                    WHERE o.account_id = $6 AND o.lid = $3) THEN $3 ELSE lid END,
-               name = COALESCE($4, name), last_message_at = $5 WHERE conv = $1",
-        )
-        .bind(id.as_str())
-        .bind(names.pn.clone())
-        .bind(names.lid.clone())
-        .bind(names.name.clone())
-        .bind(self.now)
-        .bind(self.fence.account().as_str())
-        .execute(tx)
-        .await?;
-        Ok(())
-    }
-
-    async fn insert_conversation(
-        &self,
-        tx: &mut Tx,
-        chat: &Chat,
-        names: &ChatNames,
-    ) -> Result<ConversationId> {
-        let id = ConversationId::new();
-        query(
-            "INSERT INTO conversations(conv, account_id, kind, pn, lid, jid, name, created_at, last_message_at)
-             VALUES($1, $2, $3, $4, $5, $6, $7, $8, $8)",
-        )
-        .bind(id.as_str())
-        .bind(self.fence.account().as_str())
-        .bind(chat_kind(chat))
-        .bind(names.pn.clone())
-        .bind(names.lid.clone())
-        .bind(names.jid.clone())
-        .bind(names.name.clone())
-        .bind(self.now)
-        .execute(tx)
-        .await?;
-        Ok(id)
-    }
-
     async fn settle_missing(&self, tx: &mut Tx, message_id: &str) -> Result<bool> {
         let done = query(
             "UPDATE missing SET outcome = 'recovered'
@@ -354,53 +268,6 @@ async fn expects_missing(tx: &mut Tx, fence: &Fence) -> Result<bool> {
     .fetch_one(tx)
     .await?;
     Ok(any == 1)
-}
-
-/// What a conversation is found by, and the name that the other person shows.
-struct ChatNames {
-    jid: Option<String>,
-    pn: Option<String>,
-    lid: Option<String>,
-    name: Option<String>,
-}
-
-impl ChatNames {
-    fn of(inbound: &Inbound) -> Self {
-        let (jid, person) = chat_columns(&inbound.key.chat);
-        let shown = (!inbound.key.from_me && person.is_some())
-            .then_some(inbound.push_name.as_deref())
-            .flatten();
-        Self {
-            jid: jid.map(stored),
-            pn: address(person.and_then(|p| p.pn.as_ref())),
-            lid: address(person.and_then(|p| p.lid.as_ref())),
-            name: shown.map(stored),
-        }
-    }
-}
-
-fn address(jid: Option<&Jid>) -> Option<String> {
-    jid.map(|jid| stored(jid.as_str()))
-}
-
-fn chat_columns(chat: &Chat) -> (Option<&str>, Option<&Party>) {
-    match chat {
-        Chat::Direct(person) => (None, Some(person)),
-        Chat::Group { jid } | Chat::Broadcast { jid } | Chat::Newsletter { jid } => {
-            (Some(jid.as_str()), None)
-        }
-        Chat::Status => (Some("status@broadcast"), None),
-    }
-}
-
-const fn chat_kind(chat: &Chat) -> &'static str {
-    match chat {
-        Chat::Direct(_) => "direct",
-        Chat::Group { .. } => "group",
-        Chat::Status => "status",
-        Chat::Broadcast { .. } => "broadcast",
-        Chat::Newsletter { .. } => "newsletter",
-    }
 }
 
 fn stored_identity(id: &str, row: &AnyRow) -> Result<Identity> {
