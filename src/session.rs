@@ -33,6 +33,7 @@ pub mod reins;
 pub mod send;
 pub mod state;
 pub mod transport;
+pub mod version;
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -40,10 +41,10 @@ use std::time::Duration;
 
 use tokio::sync::watch;
 
-use self::connection::ClientVersion;
 use self::endpoint::Network;
 use self::http::WebClient;
 use self::state::SessionState;
+use self::version::ClientVersion;
 use crate::ids::{AccountId, Phone};
 use crate::inbound::intake::Intake;
 use crate::lease::trust::Trust;

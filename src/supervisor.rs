@@ -30,9 +30,9 @@ use crate::fleet::Posting;
 use crate::ids::{AccountId, OwnerId};
 use crate::inbound::intake::Intake;
 use crate::lease::keeper::{Leases, Term};
-use crate::session::connection::ClientVersion;
 use crate::session::endpoint::Network;
 use crate::session::http::WebClient;
+use crate::session::version::ClientVersion;
 use crate::session::{AuthHome, Board, SessionContext};
 use crate::store::{Account, Store};
 

@@ -8,7 +8,7 @@ use serde_json::Value;
 use whatsapp_worker::ids::{AccountId, OwnerId};
 use whatsapp_worker::store::{AcquireLease, Fence, Registration, Store, StoreOptions};
 
-use crate::theatre::{PATIENCE, binary};
+use crate::theatre::{PATIENCE, Theatre, binary};
 
 const TTL: Duration = Duration::from_secs(60);
 
@@ -387,4 +387,42 @@ async fn accounts_are_switched_and_their_state_is_shown() {
             )
             .await;
     }
+}
+
+#[tokio::test]
+async fn an_account_moves_between_living_workers_as_it_is_transferred_and_released() {
+    let theatre = Theatre::with_settings(&[("WHATSAPP_LEASE_TTL_MS", "60000")]).await;
+    theatre.check_receipts().await;
+    let one = theatre.linked_worker("one").await;
+    let two = theatre.stage.start("two").expect("starts");
+    two.wait_for("whatsapp.lease.acquire.contended", PATIENCE, |_| true)
+        .await
+        .expect("stands by");
+    let operator = async |arguments: &[&str]| {
+        let output = theatre
+            .stage
+            .command("operator", arguments)
+            .output()
+            .await
+            .expect("runs");
+        assert_eq!(
+            output.status.code(),
+            Some(0),
+            "{arguments:?}: {}",
+            error(&output)
+        );
+        String::from_utf8(output.stdout).expect("text")
+    };
+    let mut ids = vec![theatre.text("before")];
+    let text = operator(&["lease", "transfer", "default", "--to", "two"]).await;
+    assert!(text.contains("with 'two#"), "{text}");
+    theatre.connected(&two, 1).await;
+    ids.push(theatre.text("moved"));
+    let text = operator(&["lease", "release", "default"]).await;
+    assert!(text.contains("'one#"), "{text}");
+    theatre.connected(&one, 2).await;
+    ids.push(theatre.text("and back"));
+    theatre.assert_each_queued_once(&ids).await;
+    let conflicts = [&one, &two].map(|worker| worker.count("whatsapp.connection.conflict"));
+    assert_eq!(conflicts, [0, 0]);
 }

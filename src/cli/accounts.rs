@@ -10,7 +10,7 @@ use super::table::print;
 use super::{CliError, Output, load_config};
 use crate::app::{existing_store, open_store};
 use crate::ids::{AccountId, mask};
-use crate::store::Store;
+use crate::store::{Account, Store};
 
 #[derive(Debug, Subcommand)]
 pub(super) enum Accounts {
@@ -161,8 +161,9 @@ async fn pause(store: &Store, account: &AccountId) -> Result<(), CliError> {
 }
 
 async fn resume(store: &Store, account: &AccountId) -> Result<(), CliError> {
-    must_exist(store, account).await?;
-    if store.set_paused(account, false, "operator").await? {
+    let before = must_exist(store, account).await?;
+    store.set_paused(account, false, "operator").await?;
+    if before.paused {
         put!("Account '{account}' sends again.");
     } else {
         put!("Account '{account}' was not paused; a connection that waits is tried now.");
@@ -170,11 +171,10 @@ async fn resume(store: &Store, account: &AccountId) -> Result<(), CliError> {
     Ok(())
 }
 
-async fn must_exist(store: &Store, account: &AccountId) -> Result<(), CliError> {
-    match store.account(account).await? {
-        Some(_) => Ok(()),
-        None => Err(CliError::Failed(format!(
+async fn must_exist(store: &Store, account: &AccountId) -> Result<Account, CliError> {
+    store.account(account).await?.ok_or_else(|| {
+        CliError::Failed(format!(
             "there is no account '{account}': `whatsapp-worker accounts list` shows them, `accounts add {account}` adds it"
-        ))),
-    }
+        ))
+    })
 }

@@ -11,9 +11,9 @@ use std::time::Duration;
 
 use tracing::debug;
 
-use super::connection::ClientVersion;
 use super::endpoint::Network;
 use super::http::WebClient;
+use super::version::ClientVersion;
 
 /// Between two name lookups; answers are used for twice as long.
 const NAMES: Duration = Duration::from_secs(60);

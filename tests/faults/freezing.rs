@@ -1,6 +1,6 @@
 //! SIGSTOP for three TTLs, then SIGCONT.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use whatsapp_worker::clock::Boot;
@@ -18,7 +18,7 @@ const TTL: Duration = Duration::from_secs(2);
 /// When a worker is stopped.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Moment {
-    /// Wherever it happens to be, as far as the shared store goes.
+    /// Wherever it happens to be.
     Any,
     /// Not inside a transaction. One that is keeps SQLite's lock: a limit that is documented.
     BetweenTransactions,
@@ -95,19 +95,18 @@ async fn freeze_and_thaw(mut pair: Pair, moment: Moment, rounds: usize) {
 
 async fn freeze(theatre: &Theatre, worker: &Worker, witness: &Witness, moment: Moment) {
     let began = Boot::now();
-    let auth = [theatre.stage.auth_dir().join("default").join("auth.db")];
     loop {
         worker.freeze().await.expect("ours");
         let met = match moment {
-            Moment::Any => true,
+            Moment::Any => is_free(&auth_file(theatre)).await,
             Moment::BetweenTransactions => {
-                can_be_written(&[theatre.stage.dir.join("store.db")]).await
+                is_free(&theatre.stage.dir.join("store.db")).await
+                    && is_free(&auth_file(theatre)).await
             }
-            Moment::InsideTransaction => witness.idle_in_transaction().await,
+            Moment::InsideTransaction => {
+                witness.idle_in_transaction().await && is_free(&auth_file(theatre)).await
+            }
         };
-        // The workers share a disk: who is frozen while it writes the local auth state keeps the
-        // next holder out until it is thawed or killed, whatever the shared store is.
-        let met = met && can_be_written(&auth).await;
         if met {
             return;
         }
@@ -117,17 +116,19 @@ async fn freeze(theatre: &Theatre, worker: &Worker, witness: &Witness, moment: M
     }
 }
 
-async fn can_be_written(files: &[PathBuf]) -> bool {
-    let mut free = true;
-    for file in files {
-        let options = sqlx::sqlite::SqliteConnectOptions::new()
-            .filename(file)
-            .busy_timeout(Duration::from_millis(50));
-        let pool = sqlx::SqlitePool::connect_with(options)
-            .await
-            .expect("opens");
-        free &= pool.begin_with("BEGIN IMMEDIATE").await.is_ok();
-        pool.close().await;
-    }
+/// Local auth state is a SQLite file, and a process that is frozen inside a transaction keeps its lock.
+fn auth_file(theatre: &Theatre) -> PathBuf {
+    theatre.stage.auth_dir().join("default").join("auth.db")
+}
+
+async fn is_free(file: &Path) -> bool {
+    let options = sqlx::sqlite::SqliteConnectOptions::new()
+        .filename(file)
+        .busy_timeout(Duration::from_millis(50));
+    let pool = sqlx::SqlitePool::connect_with(options)
+        .await
+        .expect("opens");
+    let free = pool.begin_with("BEGIN IMMEDIATE").await.is_ok();
+    pool.close().await;
     free
 }

@@ -43,6 +43,25 @@ pub enum Test {
     AuthStore(&'static str),
 }
 
+#[cfg(test)]
+impl Test {
+    /// The files that may hold it, and the name of its function.
+    fn places(self) -> (Vec<String>, &'static str) {
+        let (modules, name) = self.name().rsplit_once("::").expect("it is in a module");
+        let outer = modules
+            .rsplit_once("::")
+            .map_or(modules, |(outer, _)| outer);
+        let top = match self {
+            Self::Unit(_) => "src",
+            Self::Integration(_) => "tests",
+            Self::AuthStore(_) => "auth-store/tests/auth_store",
+        };
+        // Its last module may be inside the file of the one before.
+        let file = |modules: &str| format!("{top}/{}.rs", modules.replace("::", "/"));
+        (vec![file(modules), file(outer)], name)
+    }
+}
+
 /// Which mutations, and whether to run them.
 #[derive(Debug)]
 pub struct Choice {
@@ -163,19 +182,15 @@ mod tests {
     }
 
     #[test]
-    fn each_named_test_has_a_function_of_that_name() {
-        let sources = tree::tracked().expect("this is a checkout");
-        let sources: Vec<String> = sources
-            .iter()
-            .filter(|path| path.extension().is_some_and(|end| end == "rs"))
-            .filter_map(|path| std::fs::read_to_string(tree::top().join(path)).ok())
-            .collect();
+    fn each_named_test_is_in_the_file_that_its_name_says() {
         for test in MUTATIONS.iter().flat_map(|mutation| mutation.tests) {
-            let name = test.name().rsplit("::").next().expect("a last part");
-            let there = sources
-                .iter()
-                .any(|text| text.contains(&format!("fn {name}(")));
-            assert!(there, "{}", test.name());
+            let (files, name) = test.places();
+            let wanted = format!("fn {name}(");
+            let found = files.iter().any(|file| {
+                std::fs::read_to_string(tree::top().join(file))
+                    .is_ok_and(|text| text.contains(&wanted))
+            });
+            assert!(found, "{} in one of {files:?}", test.name());
         }
     }
 

@@ -110,7 +110,7 @@ pub const MUTATIONS: &[Mutation] = &[
             "let until = self.timing.trusted_until(now.max(asked));",
         )],
         tests: &[Unit(
-            "lease::core::tests::trust_counts_from_the_question_and_ends_by_itself",
+            "lease::core::tests::terms::trust_counts_from_the_question_and_ends_by_itself",
         )],
         short: true,
     },
@@ -123,7 +123,7 @@ pub const MUTATIONS: &[Mutation] = &[
             "let extended = self.timing.trusted_until(now.max(asked));",
         )],
         tests: &[Unit(
-            "lease::core::tests::trust_counts_from_the_question_and_ends_by_itself",
+            "lease::core::tests::terms::trust_counts_from_the_question_and_ends_by_itself",
         )],
         short: false,
     },
@@ -136,8 +136,8 @@ pub const MUTATIONS: &[Mutation] = &[
             "Seat::Held { until, .. } if until <= now && now < until)",
         )],
         tests: &[
-            Unit("lease::core::tests::trust_counts_from_the_question_and_ends_by_itself"),
-            Unit("lease::core::tests::an_answer_after_the_end_of_trust_revives_nothing"),
+            Unit("lease::core::tests::terms::trust_counts_from_the_question_and_ends_by_itself"),
+            Unit("lease::core::tests::terms::an_answer_after_the_end_of_trust_revives_nothing"),
         ],
         short: false,
     },

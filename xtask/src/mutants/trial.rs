@@ -155,17 +155,18 @@ impl Workshop {
                     built.tail()
                 )));
             }
-            let outcome = match self.cargo(target, &["--no-fail-fast"], &names)? {
+            let text = match self.cargo(target, &["--no-fail-fast"], &names)? {
                 Ended::Not => return Ok(Verdict::Hung),
-                Ended::Well(text) | Ended::Badly(text) => Outcome::read(&text),
+                Ended::Well(text) | Ended::Badly(text) => text,
             };
+            let outcome = Outcome::read(&text);
             if outcome.passed + outcome.failed.len() != names.len() {
-                let text = format!(
-                    "{} of these tests ran: {}",
-                    outcome.passed + outcome.failed.len(),
-                    names.join(", ")
-                );
-                return Ok(Verdict::Wrong(text));
+                let ran = |name: &&str| text.contains(&format!("test {name} ..."));
+                let missing: Vec<&str> = names.into_iter().filter(|name| !ran(name)).collect();
+                return Ok(Verdict::Wrong(format!(
+                    "did not run: {}",
+                    missing.join(", ")
+                )));
             }
             passed += outcome.passed;
             caught.extend(outcome.failed);
