@@ -171,6 +171,11 @@ impl Worker {
         self.child.id()
     }
 
+    /// Whether its output has ended, and it with that.
+    pub fn has_ended(&self) -> bool {
+        self.lines.has_changed().is_err()
+    }
+
     /// The lines so far, and a way to wait for more.
     pub fn lines(&self) -> watch::Receiver<Vec<Value>> {
         self.lines.clone()
