@@ -225,6 +225,7 @@ fn seat(account: &Account, row: Option<&LeaseRow>) -> Seat {
         account: account.id.clone(),
         auth_home: account.auth_home.clone(),
         successor: row.and_then(|row| row.successor.clone()),
+        epoch: row.map_or(0, |row| row.epoch.0),
         holding,
     }
 }

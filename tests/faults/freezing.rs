@@ -1,5 +1,6 @@
 //! SIGSTOP for three TTLs, then SIGCONT.
 
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use whatsapp_worker::clock::Boot;
@@ -97,9 +98,14 @@ async fn freeze(theatre: &Theatre, worker: &Worker, witness: &Witness, moment: M
     loop {
         worker.freeze().await.expect("ours");
         let met = match moment {
-            Moment::Any => true,
-            Moment::BetweenTransactions => nothing_is_locked(theatre).await,
-            Moment::InsideTransaction => witness.idle_in_transaction().await,
+            Moment::Any => is_free(&auth_file(theatre)).await,
+            Moment::BetweenTransactions => {
+                is_free(&theatre.stage.dir.join("store.db")).await
+                    && is_free(&auth_file(theatre)).await
+            }
+            Moment::InsideTransaction => {
+                witness.idle_in_transaction().await && is_free(&auth_file(theatre)).await
+            }
         };
         if met {
             return;
@@ -110,21 +116,19 @@ async fn freeze(theatre: &Theatre, worker: &Worker, witness: &Witness, moment: M
     }
 }
 
-async fn nothing_is_locked(theatre: &Theatre) -> bool {
-    let files = [
-        theatre.stage.dir.join("store.db"),
-        theatre.stage.auth_dir().join("default").join("auth.db"),
-    ];
-    let mut free = true;
-    for file in &files {
-        let options = sqlx::sqlite::SqliteConnectOptions::new()
-            .filename(file)
-            .busy_timeout(Duration::from_millis(50));
-        let pool = sqlx::SqlitePool::connect_with(options)
-            .await
-            .expect("opens");
-        free &= pool.begin_with("BEGIN IMMEDIATE").await.is_ok();
-        pool.close().await;
-    }
+/// Local auth state is a SQLite file, and a process that is frozen inside a transaction keeps its lock.
+fn auth_file(theatre: &Theatre) -> PathBuf {
+    theatre.stage.auth_dir().join("default").join("auth.db")
+}
+
+async fn is_free(file: &Path) -> bool {
+    let options = sqlx::sqlite::SqliteConnectOptions::new()
+        .filename(file)
+        .busy_timeout(Duration::from_millis(50));
+    let pool = sqlx::SqlitePool::connect_with(options)
+        .await
+        .expect("opens");
+    let free = pool.begin_with("BEGIN IMMEDIATE").await.is_ok();
+    pool.close().await;
     free
 }

@@ -142,6 +142,8 @@ async fn calm(theatre: &Theatre, workers: &[Worker], heartbeat: Duration) -> Cal
         let spent = workers.iter().map(Worker::processor_time);
         spent.collect::<std::io::Result<_>>().expect("they live")
     };
+    // What follows an acquisition is not part of holding a lease.
+    tokio::time::sleep(heartbeat * 2).await; // justified: nobody tells that nothing happens any more
     let (from, began, before) = (logged(theatre), Boot::now(), spent());
     tokio::time::sleep(heartbeat * WATCHED).await; // justified: how long is watched
     let (to, took, after) = (logged(theatre), Boot::now().since(began), spent());
