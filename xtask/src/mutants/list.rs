@@ -57,7 +57,7 @@ pub const MUTATIONS: &[Mutation] = &[
             Integration("store::fence::sqlite::a_rewound_epoch_with_another_token_is_refused"),
             Integration("store::fence::postgres::a_rewound_epoch_with_another_token_is_refused"),
         ],
-        short: true,
+        short: false,
     },
     Mutation {
         id: "renew-expired",
@@ -112,7 +112,7 @@ pub const MUTATIONS: &[Mutation] = &[
         tests: &[Unit(
             "lease::core::tests::terms::trust_counts_from_the_question_and_ends_by_itself",
         )],
-        short: true,
+        short: false,
     },
     Mutation {
         id: "renewal-from-answer",
@@ -232,6 +232,6 @@ pub const MUTATIONS: &[Mutation] = &[
         tests: &[Integration(
             "messages::a_store_that_was_deleted_under_a_worker_acknowledges_nothing",
         )],
-        short: true,
+        short: false,
     },
 ];
