@@ -89,8 +89,9 @@ impl Roster {
             .filter(|account| account.enabled)
             .map(|account| seat(account, rows.get(&account.id).copied()))
             .collect();
+        let me = self.me.clone();
         let fleet = Fleet {
-            me: &self.me,
+            me: &me,
             workers: &workers,
             seats: &seats,
         };
@@ -103,8 +104,9 @@ impl Roster {
             }
             let id = account.id.clone();
             self.leases.handicap(&id, bids.remove(&id));
+            let seat = seat(&account, rows.get(&id).copied());
             let posting = Posting {
-                standbys: standbys(&self.me, &workers, &account),
+                standbys: share::standbys(fleet, &seat),
                 account: Some(account),
             };
             newcomers.extend(self.post(id, posting));
@@ -225,17 +227,7 @@ fn seat(account: &Account, row: Option<&LeaseRow>) -> Seat {
         account: account.id.clone(),
         auth_home: account.auth_home.clone(),
         successor: row.and_then(|row| row.successor.clone()),
+        epoch: row.map_or(0, |row| row.epoch.0),
         holding,
     }
-}
-
-/// How many others would take `account`.
-fn standbys(me: &share::Worker, workers: &[share::Worker], account: &Account) -> usize {
-    let home = account.auth_home.as_deref();
-    workers
-        .iter()
-        .filter(|worker| worker.owner != me.owner && !worker.draining)
-        .filter(|worker| worker.wants.wants(&account.id))
-        .filter(|worker| home.is_none_or(|home| home == worker.installation))
-        .count()
 }

@@ -70,6 +70,8 @@ pub struct Seat {
     pub auth_home: Option<String>,
     /// Who shall have it next: a worker id or an owner; empty: anybody but its last holder.
     pub successor: Option<String>,
+    /// Number of its last acquisition; 0: there was none.
+    pub epoch: i64,
     /// Who has it.
     pub holding: Holding,
 }
@@ -141,10 +143,8 @@ pub struct Planner {
 #[derive(Clone, Debug)]
 struct Given {
     hand_over: HandOver,
-    /// The account's beat when it was told.
-    beat: i64,
-    /// The store has the successor.
-    recorded: bool,
+    /// The acquisition that it is to end.
+    epoch: i64,
 }
 
 impl Planner {
@@ -157,39 +157,28 @@ impl Planner {
         let shunned: Vec<&OwnerId> = self.shunned.iter().map(|(owner, _)| owner).collect();
         let plan = table::plan(fleet, &shunned);
         if let Some(hand_over) = &plan.hand_over {
-            let beat = match seat_of(fleet, &hand_over.account).map(|seat| &seat.holding) {
-                Some(Holding::Held { beat, .. }) => *beat,
-                _ => 0,
-            };
-            self.given = Some(Given {
+            self.given = seat_of(fleet, &hand_over.account).map(|seat| Given {
                 hand_over: hand_over.clone(),
-                beat,
-                recorded: false,
+                epoch: seat.epoch,
             });
         }
         plan
     }
 
     /// Somebody who leaves to others what it was given would be given something for ever.
-    fn follow(&mut self, mut given: Given, fleet: Fleet<'_>, now: Boot) {
+    fn follow(&mut self, given: Given, fleet: Fleet<'_>, now: Boot) {
         let Some(seat) = seat_of(fleet, &given.hand_over.account) else {
             return;
         };
-        let to = &given.hand_over.to;
-        given.recorded |= seat.successor.as_deref() == Some(to.as_str());
         match &seat.holding {
-            Holding::Held { by, .. } if by == to => {}
-            Holding::Held { by, beat } if *by == fleet.me.owner && *beat >= given.beat => {
-                // Not yet drained. Without a successor it was never recorded, or called off.
-                if seat.successor.is_some() {
-                    self.given = Some(given);
-                }
-            }
-            Holding::Held { .. } if given.recorded => {
+            Holding::Held { by, .. } if *by == given.hand_over.to => {}
+            Holding::Held { .. } if seat.epoch > given.epoch => {
                 self.shunned.push((given.hand_over.to, now.plus(SHUNNED)));
             }
-            Holding::Free(_) => self.given = Some(given),
-            Holding::Held { .. } | Holding::Lapsed(_) => {}
+            // Not yet drained; without a successor it was never recorded, or called off.
+            Holding::Held { .. } if seat.successor.is_none() => {}
+            Holding::Held { .. } | Holding::Free(_) => self.given = Some(given),
+            Holding::Lapsed(_) => {}
         }
     }
 }

@@ -356,7 +356,8 @@ impl Keeper {
             let successor = match row.successor.as_deref() {
                 None => Successor::None,
                 Some(next) if next == me.worker() || next == me.as_str() => Successor::Me,
-                Some("") if holder == Holder::Other => Successor::None,
+                // Anybody but the last holder.
+                Some("") if row.owner != *me => Successor::None,
                 Some(_) => Successor::Other,
             };
             Seen {

@@ -18,8 +18,15 @@ use super::{Engine, Opened, PostgresUrl, Result, StoreError, StoreOptions, schem
 /// not available.
 pub(super) const PATIENCE: Duration = Duration::from_secs(4);
 
-/// For a connection, and for its test before and after use.
+/// For a connection.
 const CONNECT_PATIENCE: Duration = Duration::from_secs(3);
+
+/// For its test before and after use. A connection that does not answer keeps its place in the pool
+/// meanwhile.
+const TEST_PATIENCE: Duration = Duration::from_secs(1);
+
+/// One for the heartbeat, and one for the next when the first went into a network that swallowed it.
+const BEATS: u32 = 3;
 
 /// A connection that was idle for longer is tested before it is used.
 const FRESH: Duration = Duration::from_millis(500);
@@ -57,7 +64,7 @@ pub(super) async fn open(url: &PostgresUrl, options: StoreOptions) -> Result<Ope
         store_id: schema::migrate(&writer, Engine::Postgres, &url.to_string()).await?,
         writer,
         leases: pool(url, 4),
-        beats: pool(url, 1),
+        beats: pool(url, BEATS),
         readers: pool(url, 4),
     })
 }
@@ -78,7 +85,7 @@ fn pool(url: &PostgresUrl, connections: u32) -> Connections {
         .before_acquire(|connection, meta| {
             Box::pin(async move {
                 if meta.idle_for > FRESH {
-                    connection.ping().await?;
+                    bounded(Some(TEST_PATIENCE), connection.ping()).await?;
                 }
                 Ok(true)
             })
@@ -90,11 +97,7 @@ fn pool(url: &PostgresUrl, connections: u32) -> Connections {
         // connection's place for ever.
         .after_release(|connection: &mut AnyConnection, _| {
             Box::pin(async move {
-                bounded(
-                    Some(CONNECT_PATIENCE),
-                    connection.execute("BEGIN; ROLLBACK"),
-                )
-                .await?;
+                bounded(Some(TEST_PATIENCE), connection.execute("BEGIN; ROLLBACK")).await?;
                 Ok(true)
             })
         })

@@ -7,7 +7,10 @@ use whatsapp_worker::store::Registration;
 
 use super::{Bench, TTL};
 
-on_every_engine!(a_worker_is_listed_while_it_registers_and_until_it_retires);
+on_every_engine!(
+    a_worker_is_listed_while_it_registers_and_until_it_retires,
+    who_loses_a_lease_is_not_counted_on_before_it_registers_again
+);
 
 async fn a_worker_is_listed_while_it_registers_and_until_it_retires(bench: &Bench) {
     let mut worker = Registration {
@@ -48,4 +51,26 @@ async fn a_worker_is_listed_while_it_registers_and_until_it_retires(bench: &Benc
     assert!((0..5000).contains(&row.beat_age_ms), "{}", row.beat_age_ms);
     store.retire_worker(&bench.owner).await.expect("answers");
     assert_eq!(listed().await, []);
+}
+
+async fn who_loses_a_lease_is_not_counted_on_before_it_registers_again(bench: &Bench) {
+    let worker = Registration {
+        owner: bench.owner.clone(),
+        capacity: 1000,
+        accounts: "*".to_owned(),
+        installation: "disk-1".to_owned(),
+        draining: false,
+        version: "0.1.0".to_owned(),
+    };
+    let store = &bench.store;
+    store.register_worker(&worker, TTL).await.expect("answers");
+    let lost = bench.fence().await;
+    let next = OwnerId::incarnate("next").expect("valid");
+    bench
+        .bid(|bid| (bid.owner, bid.dead) = (&next, Some(lost.epoch())))
+        .await
+        .expect("proven dead");
+    assert_eq!(store.workers().await.expect("answers"), []);
+    store.register_worker(&worker, TTL).await.expect("answers");
+    assert_eq!(store.workers().await.expect("answers").len(), 1);
 }

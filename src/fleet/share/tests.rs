@@ -28,6 +28,7 @@ fn seat(name: &str, holding: Holding) -> Seat {
         account: account(name),
         auth_home: None,
         successor: None,
+        epoch: 1,
         holding,
     }
 }
@@ -363,6 +364,7 @@ fn a_worker_that_leaves_its_accounts_to_others_is_given_no_more_for_a_while() {
     seats[0].holding = Holding::Free(Some(owner("w1")));
     assert_eq!(look(&seats, now), None, "released");
     seats[0] = held("a", "w1", 0);
+    seats[0].epoch += 1;
     assert_eq!(look(&seats, now), None, "it came back");
     let later = now.plus(SHUNNED);
     assert_eq!(
@@ -370,6 +372,27 @@ fn a_worker_that_leaves_its_accounts_to_others_is_given_no_more_for_a_while() {
         Some("b to w2#0".to_owned()),
         "a second chance"
     );
+}
+
+#[test]
+fn a_hand_over_that_failed_between_two_looks_is_noticed() {
+    let workers = [worker("w1"), worker("w2")];
+    let mut seats = [held("a", "w1", 0), held("b", "w1", 0)];
+    let mut planner = Planner::default();
+    let mut look = |seats: &[Seat]| {
+        let fleet = Fleet {
+            me: &workers[0],
+            workers: &workers,
+            seats,
+        };
+        let plan = planner.plan(fleet, Boot::from_ms(0));
+        handed(&plan).map(|(account, _)| account.to_owned())
+    };
+    let given = look(&seats).expect("one each is fair");
+    let seat = seats.iter_mut().find(|seat| seat.account.as_str() == given);
+    // Drained, released, and taken again, by a holder whose beat begins anew.
+    seat.expect("known").epoch += 1;
+    assert_eq!(look(&seats), None);
 }
 
 #[test]

@@ -1,3 +1,4 @@
+mod gate;
 mod over_tls;
 mod starved;
 

@@ -74,6 +74,12 @@ impl Store {
                 epochs,
             };
             audit::write(&mut tx, entry).await?;
+            // Nobody is to count on it before it registers again.
+            let strike = tx.sql("UPDATE workers SET expires_at = 0 WHERE owner = $1");
+            query(strike)
+                .bind(before.owner.as_str())
+                .execute(&mut tx)
+                .await?;
         }
         let entry = Entry {
             account: bid.account,

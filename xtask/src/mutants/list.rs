@@ -57,7 +57,7 @@ pub const MUTATIONS: &[Mutation] = &[
             Integration("store::fence::sqlite::a_rewound_epoch_with_another_token_is_refused"),
             Integration("store::fence::postgres::a_rewound_epoch_with_another_token_is_refused"),
         ],
-        short: true,
+        short: false,
     },
     Mutation {
         id: "renew-expired",
@@ -112,7 +112,7 @@ pub const MUTATIONS: &[Mutation] = &[
         tests: &[Unit(
             "lease::core::tests::terms::trust_counts_from_the_question_and_ends_by_itself",
         )],
-        short: true,
+        short: false,
     },
     Mutation {
         id: "renewal-from-answer",
@@ -150,14 +150,14 @@ pub const MUTATIONS: &[Mutation] = &[
             "self.deadline() > Boot::from_ms(0)",
         )],
         tests: &[
-            Unit("session::transport::tests::nothing_leaves_after_trust_has_ended"),
-            Unit("session::transport::tests::without_trust_no_connect_is_started"),
+            Unit("session::transport::tests::gate::it_refuses_at_the_deadline_itself"),
+            Unit("session::transport::tests::starved::a_connect_after_the_deadline_is_refused"),
         ],
         short: true,
     },
     Mutation {
         id: "gate-without-trust",
-        breaks: "writes to WhatsApp after the trust deadline when everything else is frozen",
+        breaks: "lets bytes of the layers above out after the trust deadline",
         file: "src/session/transport/gate.rs",
         edits: &[(
             "    fn open(&self) -> io::Result<()> {
@@ -166,10 +166,10 @@ pub const MUTATIONS: &[Mutation] = &[
         if self.trust.holds() || self.trust.deadline() > crate::clock::Boot::NEVER {",
         )],
         tests: &[
-            Unit("session::transport::tests::starved::a_write_after_the_deadline_sends_no_byte"),
             Unit(
-                "session::transport::tests::starved::a_write_that_waited_for_the_peer_is_not_sent_after_the_deadline",
+                "session::transport::tests::gate::it_passes_bytes_while_trust_holds_and_none_afterwards",
             ),
+            Unit("session::transport::tests::gate::it_refuses_at_the_deadline_itself"),
         ],
         short: true,
     },
@@ -232,6 +232,6 @@ pub const MUTATIONS: &[Mutation] = &[
         tests: &[Integration(
             "messages::a_store_that_was_deleted_under_a_worker_acknowledges_nothing",
         )],
-        short: true,
+        short: false,
     },
 ];

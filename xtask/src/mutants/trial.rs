@@ -17,8 +17,10 @@ const OURS: &[&str] = &[
     "integration",
     "xtask",
 ];
-/// The longest that the tests of one mutation may take.
-const PATIENCE: Duration = Duration::from_mins(15);
+/// The longest that a build may take, on a machine that is busy.
+const BUILDING: Duration = Duration::from_mins(30);
+/// The longest that the tests of one mutation may take; all of them together take less.
+const TESTING: Duration = Duration::from_mins(5);
 /// Between two looks whether they have ended.
 const LOOK: Duration = Duration::from_millis(100);
 
@@ -212,12 +214,14 @@ impl Workshop {
             .process_group(0)
             .spawn()
             .map_err(failed)?;
+        // Naming tests means that they are built already.
+        let patience = if names.is_empty() { BUILDING } else { TESTING };
         let mut waited = Duration::ZERO;
         let status = loop {
             if let Some(status) = child.try_wait().map_err(failed)? {
                 break Some(status);
             }
-            if waited >= PATIENCE {
+            if waited >= patience {
                 break None;
             }
             thread::sleep(LOOK);

@@ -108,6 +108,7 @@ impl World {
             if let Some((at, _, _)) = best {
                 let by = self.workers[*at].owner.clone();
                 seat.holding = Holding::Held { by, beat: 0 };
+                seat.epoch += 1;
                 seat.successor = None;
             }
         }
