@@ -97,7 +97,7 @@ impl App {
         )));
         let mut roster = self.roster();
         let mut changes = shared.store.changes();
-        let period = shared.config.lease.heartbeat().min(ROUND);
+        let period = round(&shared.config);
         let mut running = JoinSet::new();
         let mut on_duty = HashMap::new();
         let mut lonely = true;
@@ -169,8 +169,14 @@ impl App {
             draining: false,
             installation: home.installation.clone(),
         };
-        Roster::new(store.clone(), leases.clone(), me, config.lease.ttl())
+        let (ttl, period) = (config.lease.ttl(), round(config));
+        Roster::new(store.clone(), leases.clone(), me, ttl, period)
     }
+}
+
+/// Time between two rounds of the fleet, when nothing asks for one earlier.
+fn round(config: &Config) -> Duration {
+    config.lease.heartbeat().min(ROUND)
 }
 
 /// Opens the shared store if there is one, for commands that only look.

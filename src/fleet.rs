@@ -19,7 +19,7 @@ use tracing::{info, warn};
 use self::share::{Fleet, Holding, Planner, Seat, Wants};
 use crate::clock::Boot;
 use crate::config::Accounts;
-use crate::ids::AccountId;
+use crate::ids::{AccountId, OwnerId};
 use crate::lease::keeper::Leases;
 use crate::store::{Account, LeaseRow, Registration, Store, StoreError, WorkerRow};
 
@@ -46,20 +46,30 @@ pub struct Roster {
     leases: Leases,
     me: share::Worker,
     ttl: Duration,
+    period: Duration,
+    registered: Option<Boot>,
     planner: Planner,
     postings: HashMap<AccountId, watch::Sender<Posting>>,
     unplaced: usize,
 }
 
 impl Roster {
-    /// The roster of a worker that registers itself as `me`. `ttl` is how long others count on it
-    /// after its last round.
-    pub fn new(store: Store, leases: Leases, me: share::Worker, ttl: Duration) -> Self {
+    /// The roster of a worker that registers itself as `me`, each `period`. `ttl` is how long others
+    /// count on it afterwards.
+    pub fn new(
+        store: Store,
+        leases: Leases,
+        me: share::Worker,
+        ttl: Duration,
+        period: Duration,
+    ) -> Self {
         Self {
             store,
             leases,
             me,
             ttl,
+            period,
+            registered: None,
             planner: Planner::default(),
             postings: HashMap::new(),
             unplaced: 0,
@@ -72,7 +82,15 @@ impl Roster {
     /// # Errors
     /// [`StoreError::Unavailable`]: everything stays as it was.
     pub async fn round(&mut self) -> Result<Vec<Newcomer>, StoreError> {
-        self.register().await?;
+        let now = Boot::now();
+        // Registering stirs the store, which asks for the next round.
+        if self
+            .registered
+            .is_none_or(|at| now.since(at) >= self.period)
+        {
+            self.register().await?;
+            self.registered = Some(now);
+        }
         let accounts = self.store.accounts().await?;
         let rows = self.store.leases().await?;
         let workers: Vec<share::Worker> = self
@@ -82,20 +100,26 @@ impl Roster {
             .into_iter()
             .map(worker)
             .collect();
+        let held = self.leases.held();
         let rows: HashMap<&AccountId, &LeaseRow> =
             rows.iter().map(|row| (&row.account, row)).collect();
+        let me = self.me.clone();
+        let seat = |account: &Account| {
+            let row = rows.get(&account.id).copied();
+            let ours = held.contains(&account.id);
+            seat(account, row, &me.owner, ours)
+        };
         let seats: Vec<Seat> = accounts
             .iter()
             .filter(|account| account.enabled)
-            .map(|account| seat(account, rows.get(&account.id).copied()))
+            .map(seat)
             .collect();
-        let me = self.me.clone();
         let fleet = Fleet {
             me: &me,
             workers: &workers,
             seats: &seats,
         };
-        let plan = self.planner.plan(fleet, Boot::now());
+        let plan = self.planner.plan(fleet, now);
         let mut bids: HashMap<AccountId, Duration> = plan.bids.into_iter().collect();
         let mut newcomers = Vec::new();
         for account in accounts {
@@ -104,9 +128,8 @@ impl Roster {
             }
             let id = account.id.clone();
             self.leases.handicap(&id, bids.remove(&id));
-            let seat = seat(&account, rows.get(&id).copied());
             let posting = Posting {
-                standbys: share::standbys(fleet, &seat),
+                standbys: share::standbys(fleet, &seat(&account)),
                 account: Some(account),
             };
             newcomers.extend(self.post(id, posting));
@@ -114,8 +137,11 @@ impl Roster {
         self.tell_unplaced(plan.unplaced.len());
         if let Some(share::HandOver { account, to }) = plan.hand_over {
             info!(%account, %to, "handing the account over to a worker that has fewer");
-            let me = self.me.owner.as_str();
-            self.store.transfer_lease(&account, to.as_str(), me).await?;
+            let recorded = self.store.hand_over_lease(&account, &to, &me.owner).await;
+            // The newcomers must be told in any case, and the next plan says it again.
+            if let Err(error) = recorded {
+                warn!(%account, %error, "the hand-over was not recorded");
+            }
         }
         Ok(newcomers)
     }
@@ -212,11 +238,13 @@ fn worker(row: WorkerRow) -> share::Worker {
     }
 }
 
-fn seat(account: &Account, row: Option<&LeaseRow>) -> Seat {
+/// `ours`: we hold the lease. A row may name this process without that: an answer was lost, or trust.
+fn seat(account: &Account, row: Option<&LeaseRow>, me: &OwnerId, ours: bool) -> Seat {
     let holding = match row {
         None => Holding::Free(None),
         Some(row) if row.owner.as_str().is_empty() => Holding::Free(None),
         Some(row) if row.expires_at == 0 => Holding::Free(Some(row.owner.clone())),
+        Some(row) if row.owner == *me && !ours => Holding::Free(Some(row.owner.clone())),
         Some(row) if row.is_free() => Holding::Lapsed(row.owner.clone()),
         Some(row) => Holding::Held {
             by: row.owner.clone(),

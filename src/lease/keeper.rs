@@ -13,9 +13,11 @@ mod desk;
 mod term;
 
 use std::collections::{BTreeSet, HashMap, HashSet};
+use std::panic::AssertUnwindSafe;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use futures_util::FutureExt;
 use tokio::sync::{Notify, watch};
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
@@ -379,15 +381,17 @@ impl Keeper {
     }
 }
 
-/// Every call of the store ends: one that takes longer than half a heartbeat, or two seconds, counts
-/// as unanswered.
+/// Every call of the store ends with an answer: one that takes longer than half a heartbeat, or two
+/// seconds, or that panics, counts as unanswered.
 async fn bounded<T>(
     timing: LeaseTiming,
     call: impl Future<Output = Result<T, StoreError>>,
 ) -> Result<T, StoreError> {
     let patience = (timing.heartbeat() / 2).min(Duration::from_secs(2));
+    let call = AssertUnwindSafe(call).catch_unwind();
     match tokio::time::timeout(patience, call).await {
-        Ok(answer) => answer,
+        Ok(Ok(answer)) => answer,
+        Ok(Err(_)) => Err(StoreError::Unavailable(sqlx::Error::WorkerCrashed)),
         Err(_) => Err(StoreError::Unavailable(sqlx::Error::PoolTimedOut)),
     }
 }

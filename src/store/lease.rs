@@ -176,13 +176,41 @@ impl Store {
     /// # Errors
     /// [`StoreError::Unavailable`].
     pub async fn transfer_lease(&self, account: &AccountId, to: &str, actor: &str) -> Result<bool> {
+        self.note_successor(account, to, actor, "").await
+    }
+
+    /// As [`Store::transfer_lease`], by the holder itself. `false`: it holds the lease no more.
+    ///
+    /// # Errors
+    /// [`StoreError::Unavailable`].
+    pub async fn hand_over_lease(
+        &self,
+        account: &AccountId,
+        to: &OwnerId,
+        holder: &OwnerId,
+    ) -> Result<bool> {
+        let holder = holder.as_str();
+        self.note_successor(account, to.as_str(), holder, holder)
+            .await
+    }
+
+    async fn note_successor(
+        &self,
+        account: &AccountId,
+        to: &str,
+        actor: &str,
+        holder: &str,
+    ) -> Result<bool> {
         let mut tx = self.begin_lease().await?;
-        let epoch: Option<i64> =
-            query_scalar("UPDATE lease SET successor = $2 WHERE account_id = $1 RETURNING epoch")
-                .bind(account.as_str())
-                .bind(to)
-                .fetch_optional(&mut tx)
-                .await?;
+        let epoch: Option<i64> = query_scalar(
+            "UPDATE lease SET successor = $2 WHERE account_id = $1 AND ($3 = '' OR owner = $3)
+             RETURNING epoch",
+        )
+        .bind(account.as_str())
+        .bind(to)
+        .bind(holder)
+        .fetch_optional(&mut tx)
+        .await?;
         if let Some(epoch) = epoch {
             let detail = match to {
                 "" => "to anybody else".to_owned(),

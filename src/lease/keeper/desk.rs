@@ -144,8 +144,24 @@ impl Desk {
     pub(super) fn withdraw(&mut self, account: &AccountId, now: Boot) {
         self.bids.remove(account);
         self.told.remove(account);
-        let account = account.clone();
-        self.hear(Event::Withdraw { account }, now);
+        self.hear(
+            Event::Withdraw {
+                account: account.clone(),
+            },
+            now,
+        );
+        self.recall(account, now);
+    }
+
+    /// A bid that has not been sent need not be: it counts as refused.
+    fn recall(&mut self, account: &AccountId, now: Boot) {
+        let waits =
+            |work: &Work| matches!(work, Work::Acquire { account: of, .. } if of == account);
+        if let Some(at) = self.work.iter().position(waits) {
+            self.work.remove(at);
+            let account = account.clone();
+            self.hear(Event::Refused { account }, now);
+        }
     }
 
     pub(super) fn handicap(&mut self, account: &AccountId, handicap: Option<Duration>, now: Boot) {
@@ -154,12 +170,20 @@ impl Desk {
         if before == handicap || !self.bids.contains_key(account) {
             return;
         }
-        let account = account.clone();
-        let event = match handicap {
-            Some(handicap) => Event::Bid { account, handicap },
-            None => Event::Withdraw { account },
-        };
-        self.hear(event, now);
+        let of = account.clone();
+        match handicap {
+            Some(handicap) => self.hear(
+                Event::Bid {
+                    account: of,
+                    handicap,
+                },
+                now,
+            ),
+            None => {
+                self.hear(Event::Withdraw { account: of }, now);
+                self.recall(account, now);
+            }
+        }
     }
 
     /// An account that nobody placed is bid for at once.
@@ -242,7 +266,15 @@ impl Desk {
         if self.holds(fence) {
             self.partings.insert(account.clone(), (why, tell));
             let epoch = fence.epoch();
-            self.hear(Event::Release { account, epoch }, now);
+            self.hear(
+                Event::Release {
+                    account: account.clone(),
+                    epoch,
+                },
+                now,
+            );
+            // Still there when trust ended at this very moment: then nothing is released.
+            self.partings.remove(&account);
         }
         ours
     }
@@ -335,8 +367,9 @@ impl Desk {
             Some((why, waits)) => (why, Some(waits)),
             None => ("not wanted any more".to_owned(), None),
         };
+        // Others wait for it, and nobody for our bids.
         self.work
-            .push_back(Work::Release(Parting { fence, why, waits }));
+            .push_front(Work::Release(Parting { fence, why, waits }));
     }
 
     fn tell_contended(&mut self, row: &LeaseRow, now: Boot) {

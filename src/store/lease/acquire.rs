@@ -74,12 +74,9 @@ impl Store {
                 epochs,
             };
             audit::write(&mut tx, entry).await?;
-            // Nobody is to count on it before it registers again.
-            let strike = tx.sql("UPDATE workers SET expires_at = 0 WHERE owner = $1");
-            query(strike)
-                .bind(before.owner.as_str())
-                .execute(&mut tx)
-                .await?;
+            if before.owner != *bid.owner {
+                strike_off(&mut tx, &before.owner).await?;
+            }
         }
         let entry = Entry {
             account: bid.account,
@@ -126,4 +123,11 @@ async fn take(tx: &mut Tx, bid: &AcquireLease<'_>, token: &Token) -> Result<Opti
         .bind(bid.dead.map_or(-1, |epoch| epoch.0))
         .fetch_optional(tx)
         .await?)
+}
+
+/// Nobody is to count on a worker that lost a lease before it registers again.
+async fn strike_off(tx: &mut Tx, owner: &OwnerId) -> Result<()> {
+    let strike = tx.sql("UPDATE workers SET expires_at = 0 WHERE owner = $1 AND expires_at <> 0");
+    query(strike).bind(owner.as_str()).execute(tx).await?;
+    Ok(())
 }
