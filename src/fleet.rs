@@ -259,3 +259,41 @@ fn seat(account: &Account, row: Option<&LeaseRow>, me: &OwnerId, ours: bool) -> 
         holding,
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::ids::Epoch;
+
+    #[test]
+    fn a_row_that_names_us_counts_as_held_only_while_we_hold_it() {
+        let me = OwnerId::incarnate("w").expect("valid");
+        let account = Account {
+            id: "shop".parse().expect("valid"),
+            enabled: true,
+            paused: false,
+            resumed_at: None,
+            auth_home: None,
+            linked: None,
+            linked_at: None,
+        };
+        let row = LeaseRow {
+            account: account.id.clone(),
+            epoch: Epoch(3),
+            owner: me.clone(),
+            beat: 7,
+            expires_at: 10_000,
+            remaining_ms: 5_000,
+            successor: None,
+        };
+        let held = Holding::Held {
+            by: me.clone(),
+            beat: 7,
+        };
+        assert_eq!(seat(&account, Some(&row), &me, true).holding, held);
+        let free = Holding::Free(Some(me.clone()));
+        assert_eq!(seat(&account, Some(&row), &me, false).holding, free);
+        let other = OwnerId::incarnate("other").expect("valid");
+        assert_eq!(seat(&account, Some(&row), &other, false).holding, held);
+    }
+}

@@ -392,3 +392,34 @@ impl Desk {
         });
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_bid_that_was_not_sent_is_recalled_and_another_may_follow() {
+        let timing = LeaseTiming::new(Duration::from_secs(4), None, None).expect("valid");
+        let pace = Pace {
+            look: Duration::from_secs(1),
+            jitter: Duration::ZERO,
+            yield_for: Duration::ZERO,
+            seed: 0,
+        };
+        let owner = OwnerId::incarnate("w").expect("valid");
+        let account: AccountId = "shop".parse().expect("valid");
+        let mut desk = Desk::new(owner, timing, pace);
+        let now = Boot::from_ms(0);
+        let _waiting = desk.bid(&account, now);
+        assert!(matches!(desk.next_work(true), Some(Work::Look)));
+        desk.saw(Vec::new(), now);
+        assert!(desk.next_work(false).is_none(), "bids wait for room");
+        desk.withdraw(&account, now);
+        assert!(desk.next_work(true).is_none(), "nobody wants it any more");
+        let later = now.plus(Duration::from_secs(2));
+        let _waiting = desk.bid(&account, later);
+        assert!(matches!(desk.next_work(true), Some(Work::Look)));
+        desk.saw(Vec::new(), later);
+        assert!(matches!(desk.next_work(true), Some(Work::Acquire { .. })));
+    }
+}
