@@ -62,32 +62,22 @@ impl Test {
         }
     }
 
-    /// How cargo is told which binary to build. Both packages, wherever one is tested alone: with
-    /// other features, dependencies would be built a second time.
+    /// How cargo is told which binary to build: with the whole workspace, as `./test` does. With other
+    /// features, dependencies would be built a second time.
     fn target(self) -> &'static [&'static str] {
         match self {
-            Self::Unit(_) => &[
-                "--package",
-                "whatsapp-worker",
-                "--features",
-                "simulator",
-                "--lib",
-            ],
+            Self::Unit(_) => &["--workspace", "--features", "simulator", "--lib"],
             Self::Integration(_) => &[
-                "--package",
-                "whatsapp-worker",
+                "--workspace",
                 "--features",
                 "simulator",
                 "--test",
                 "integration",
             ],
             Self::AuthStore(_) => &[
-                "--package",
-                "whatsapp-worker",
-                "--package",
-                "auth-store",
+                "--workspace",
                 "--features",
-                "whatsapp-worker/simulator",
+                "simulator",
                 "--test",
                 "auth_store",
             ],
