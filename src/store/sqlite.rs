@@ -177,6 +177,20 @@ fn is_not_a_store(error: &dyn sqlx::error::DatabaseError) -> bool {
 
 /// SQLite's locks are not reliable on network file systems, and the lease stands on them.
 fn refuse_network_file_system(path: &Path) -> Result<()> {
+    let dir = path
+        .parent()
+        .filter(|dir| !dir.as_os_str().is_empty())
+        .unwrap_or(Path::new("."));
+    match rustix::fs::statfs(dir) {
+        Ok(stat) => refuse_network(dir, stat.f_type),
+        Err(error) => Err(StoreError::Unusable(format!(
+            "STORE_URL: {} cannot be read: {error}",
+            dir.display()
+        ))),
+    }
+}
+
+fn refuse_network(dir: &Path, kind: i64) -> Result<()> {
     // From statfs(2): NFS, SMB, CIFS, SMB2, AFS, Coda, NCP, Ceph, 9P.
     const NETWORK: [i64; 9] = [
         0x6969,
@@ -189,21 +203,31 @@ fn refuse_network_file_system(path: &Path) -> Result<()> {
         0x00c3_6400,
         0x0102_1997,
     ];
-    let dir = path
-        .parent()
-        .filter(|dir| !dir.as_os_str().is_empty())
-        .unwrap_or(Path::new("."));
-    match rustix::fs::statfs(dir) {
-        Ok(stat) if NETWORK.contains(&(stat.f_type & 0xffff_ffff)) => {
-            Err(StoreError::Unusable(format!(
-                "STORE_URL: {} is on a network file system, where SQLite's locks cannot be trusted: use a local disk",
-                dir.display()
-            )))
-        }
-        Ok(_) => Ok(()),
-        Err(error) => Err(StoreError::Unusable(format!(
-            "STORE_URL: {} cannot be read: {error}",
+    if NETWORK.contains(&(kind & 0xffff_ffff)) {
+        return Err(StoreError::Unusable(format!(
+            "STORE_URL: {} is on a network file system, where SQLite's locks cannot be trusted: use a local disk",
             dir.display()
-        ))),
+        )));
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_network_file_system_is_refused_and_a_local_one_is_not() {
+        let dir = Path::new("data");
+        let nfs = refuse_network(dir, 0x6969).expect_err("NFS");
+        assert_eq!(
+            nfs.to_string(),
+            "STORE_URL: data is on a network file system, where SQLite's locks cannot be trusted: use a local disk"
+        );
+        // As a machine with a 32-bit field tells SMB2: with its sign.
+        assert!(refuse_network(dir, i64::from(0xfe53_4d42_u32.cast_signed())).is_err());
+        for local in [0xef53, 0x0102_1994, 0x5846_5342] {
+            assert!(refuse_network(dir, local).is_ok(), "{local:x}");
+        }
     }
 }
