@@ -13,7 +13,7 @@ use tracing::{info, warn};
 
 use crate::config::{Accounts, AuthConfig, Config};
 use crate::fleet::Roster;
-use crate::fleet::share::{Wants, Worker};
+use crate::fleet::share::Worker;
 use crate::ids::{AccountId, OwnerId};
 use crate::lease::keeper::Leases;
 use crate::session::endpoint::Network;
@@ -165,7 +165,7 @@ impl App {
         let me = Worker {
             owner: leases.owner().clone(),
             capacity: config.capacity,
-            wants: Wants::of(&config.accounts),
+            wants: config.accounts.clone(),
             draining: false,
             installation: home.installation.clone(),
         };

@@ -2,18 +2,20 @@
 //! Parsed once, here, into types; what does not parse names the setting, its value, where it came
 //! from and the fix, and ends the process with exit code 78.
 
+mod accounts;
 pub mod settings;
 mod source;
 
 use std::path::PathBuf;
 use std::time::Duration;
 
-use crate::ids::{AccountId, Phone};
+use crate::ids::Phone;
 use crate::inbound::policy::Policy;
 use crate::lease::timing::LeaseTiming;
 use crate::session::endpoint::{NetworkSettings, WsUrl};
 use crate::store::{Place, StoreOptions};
 
+pub use accounts::Accounts;
 pub use source::{Origin, Values};
 
 /// More than one process can serve.
@@ -40,15 +42,6 @@ pub enum ConfigError {
     /// The file, or a file that a setting names, cannot be read.
     #[error("{0}")]
     File(String),
-}
-
-/// Which accounts a worker operates.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Accounts {
-    /// These.
-    Listed(Vec<AccountId>),
-    /// Every enabled account of the store.
-    All,
 }
 
 /// Where auth state lives and how it is sealed.
@@ -101,15 +94,13 @@ impl Config {
     /// # Errors
     /// The first [`ConfigError`], in the order of [`settings::SETTINGS`].
     pub fn parse(values: &Values) -> Result<Self, ConfigError> {
-        let accounts = match values.get("WHATSAPP_ACCOUNT_ID") {
-            "*" => Accounts::All,
-            list => Accounts::Listed(
-                list.split(',')
-                    .map(|id| id.trim().parse())
-                    .collect::<Result<_, crate::ids::IdError>>()
-                    .map_err(|error| values.wrong("WHATSAPP_ACCOUNT_ID", error.to_string()))?,
-            ),
-        };
+        let accounts: Accounts =
+            values
+                .get("WHATSAPP_ACCOUNT_ID")
+                .parse()
+                .map_err(|error: crate::ids::IdError| {
+                    values.wrong("WHATSAPP_ACCOUNT_ID", error.to_string())
+                })?;
         match values.get("AGENT_ROLE") {
             "all" | "whatsapp" => {}
             "agent" => {

@@ -10,18 +10,18 @@
 
 pub mod share;
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::time::Duration;
 
 use tokio::sync::watch;
 use tracing::{info, warn};
 
-use self::share::{Fleet, Holding, Planner, Seat, Wants};
+use self::share::{Fleet, Holding, Planner, Seat};
 use crate::clock::Boot;
 use crate::config::Accounts;
 use crate::ids::{AccountId, OwnerId};
 use crate::lease::keeper::Leases;
-use crate::store::{Account, LeaseRow, Registration, Store, StoreError, WorkerRow};
+use crate::store::{Account, LeaseRow, Registration, Store, StoreError};
 
 /// What an account's supervisor is told about it.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -98,12 +98,12 @@ impl Roster {
             .workers()
             .await?
             .into_iter()
-            .map(worker)
+            .map(|row| row.told.into())
             .collect();
         let held = self.leases.held();
         let rows: HashMap<&AccountId, &LeaseRow> =
             rows.iter().map(|row| (&row.account, row)).collect();
-        let me = self.me.clone();
+        let me = &self.me;
         let seat = |account: &Account| {
             let row = rows.get(&account.id).copied();
             let ours = held.contains(&account.id);
@@ -115,26 +115,24 @@ impl Roster {
             .map(seat)
             .collect();
         let fleet = Fleet {
-            me: &me,
+            me,
             workers: &workers,
             seats: &seats,
         };
         let plan = self.planner.plan(fleet, now);
-        let mut bids: HashMap<AccountId, Duration> = plan.bids.into_iter().collect();
+        self.leases.place(plan.bids.into_iter().collect());
         let mut newcomers = Vec::new();
-        for account in accounts {
-            if !self.me.wants.wants(&account.id) {
-                continue;
-            }
-            let id = account.id.clone();
-            self.leases.handicap(&id, bids.remove(&id));
+        let wanted = accounts
+            .iter()
+            .filter(|account| me.wants.include(&account.id));
+        for account in wanted {
             let posting = Posting {
-                standbys: share::standbys(fleet, &seat(&account)),
-                account: Some(account),
+                standbys: share::standbys(fleet, &seat(account)),
+                account: Some(account.clone()),
             };
-            newcomers.extend(self.post(id, posting));
+            newcomers.extend(post(&mut self.postings, &account.id, posting));
         }
-        self.tell_unplaced(plan.unplaced.len());
+        tell_unplaced(&mut self.unplaced, plan.unplaced.len());
         if let Some(share::HandOver { account, to }) = plan.hand_over {
             info!(%account, %to, "handing the account over to a worker that has fewer");
             let recorded = self.store.hand_over_lease(&account, &to, &me.owner).await;
@@ -146,33 +144,11 @@ impl Roster {
         Ok(newcomers)
     }
 
-    fn post(&mut self, account: AccountId, posting: Posting) -> Option<Newcomer> {
-        if let Some(told) = self.postings.get(&account) {
-            told.send_if_modified(|current| {
-                let changed = *current != posting;
-                *current = posting;
-                changed
-            });
-            return None;
-        }
-        let told = watch::Sender::new(posting);
-        let posting = told.subscribe();
-        self.postings.insert(account.clone(), told);
-        Some(Newcomer { account, posting })
-    }
-
     async fn register(&self) -> Result<(), StoreError> {
-        let accounts = match &self.me.wants {
-            Wants::All => "*".to_owned(),
-            Wants::Listed(listed) => {
-                let listed: Vec<&str> = listed.iter().map(AccountId::as_str).collect();
-                listed.join(",")
-            }
-        };
         let me = Registration {
             owner: self.me.owner.clone(),
             capacity: i64::from(self.me.capacity),
-            accounts,
+            accounts: self.me.wants.to_string(),
             installation: self.me.installation.clone(),
             draining: self.me.draining,
             version: env!("CARGO_PKG_VERSION").to_owned(),
@@ -194,47 +170,54 @@ impl Roster {
             warn!(%error, "the worker could not be struck off: it is forgotten after a TTL");
         }
     }
-
-    fn tell_unplaced(&mut self, unplaced: usize) {
-        if unplaced != self.unplaced && unplaced > 0 {
-            warn!(
-                unplaced,
-                "accounts have no worker that may take them: start another, or raise WORKER_CAPACITY"
-            );
-        }
-        self.unplaced = unplaced;
-    }
 }
 
-impl Wants {
-    /// What the settings say.
-    pub fn of(accounts: &Accounts) -> Self {
-        match accounts {
-            Accounts::All => Self::All,
-            Accounts::Listed(listed) => Self::Listed(listed.iter().cloned().collect()),
-        }
+/// Tells the supervisor of `account`, or that there is none yet.
+fn post(
+    postings: &mut HashMap<AccountId, watch::Sender<Posting>>,
+    account: &AccountId,
+    posting: Posting,
+) -> Option<Newcomer> {
+    if let Some(told) = postings.get(account) {
+        told.send_if_modified(|current| {
+            let changed = *current != posting;
+            *current = posting;
+            changed
+        });
+        return None;
     }
-
-    fn wants(&self, account: &AccountId) -> bool {
-        match self {
-            Self::All => true,
-            Self::Listed(listed) => listed.contains(account),
-        }
-    }
+    let told = watch::Sender::new(posting);
+    let posting = told.subscribe();
+    postings.insert(account.clone(), told);
+    Some(Newcomer {
+        account: account.clone(),
+        posting,
+    })
 }
 
-fn worker(row: WorkerRow) -> share::Worker {
-    let wants = match row.accounts.as_str() {
-        "*" => Wants::All,
-        // What this version cannot read is nothing that it could reckon with.
-        listed => Wants::Listed(listed.split(',').filter_map(|id| id.parse().ok()).collect()),
-    };
-    share::Worker {
-        owner: row.owner,
-        capacity: u32::try_from(row.capacity).unwrap_or(1).max(1),
-        wants,
-        draining: row.draining,
-        installation: row.installation,
+fn tell_unplaced(before: &mut usize, unplaced: usize) {
+    if unplaced != *before && unplaced > 0 {
+        warn!(
+            unplaced,
+            "accounts have no worker that may take them: start another, or raise WORKER_CAPACITY"
+        );
+    }
+    *before = unplaced;
+}
+
+impl From<Registration> for share::Worker {
+    fn from(told: Registration) -> Self {
+        Self {
+            // What this version cannot read is nothing that it could reckon with.
+            wants: told
+                .accounts
+                .parse()
+                .unwrap_or_else(|_| Accounts::Listed(BTreeSet::new())),
+            owner: told.owner,
+            capacity: u32::try_from(told.capacity).unwrap_or(0),
+            draining: told.draining,
+            installation: told.installation,
+        }
     }
 }
 

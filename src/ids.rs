@@ -93,9 +93,10 @@ impl OwnerId {
         &self.0
     }
 
-    /// The configured worker id, the same after a restart.
-    pub fn worker(&self) -> &str {
-        self.0.split('#').next().unwrap_or_default()
+    /// Whether `name` means this process: its worker id, which a restart keeps, or the whole owner.
+    pub fn is_called(&self, name: &str) -> bool {
+        let worker = self.0.rsplit_once('#').map(|(worker, _)| worker);
+        self.0 == name || worker == Some(name)
     }
 }
 

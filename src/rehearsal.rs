@@ -3,6 +3,7 @@
 
 mod credentials;
 pub mod postgres;
+mod process;
 pub mod proxy;
 
 pub use credentials::give_credentials;
@@ -284,10 +285,8 @@ impl Worker {
 
     fn is_frozen(&self) -> std::io::Result<bool> {
         let pid = self.pid().ok_or(std::io::ErrorKind::NotFound)?;
-        let status = std::fs::read_to_string(format!("/proc/{pid}/stat"))?;
-        Ok(status
-            .rsplit_once(')')
-            .is_some_and(|(_, rest)| rest.trim_start().starts_with('T')))
+        let fields = process::stat(pid)?;
+        Ok(fields.first().is_some_and(|state| state == "T"))
     }
 
     /// Processor time that it used so far, in user and kernel mode.
@@ -296,10 +295,8 @@ impl Worker {
     /// It has ended.
     pub fn processor_time(&self) -> std::io::Result<Duration> {
         let pid = self.pid().ok_or(std::io::ErrorKind::NotFound)?;
-        let status = std::fs::read_to_string(format!("/proc/{pid}/stat"))?;
-        let fields = status.rsplit_once(')').map_or("", |(_, rest)| rest);
-        let ticks: u64 = fields
-            .split_whitespace()
+        let ticks: u64 = process::stat(pid)?
+            .iter()
             .skip(11)
             .take(2)
             .filter_map(|field| field.parse::<u64>().ok())

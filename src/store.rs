@@ -118,17 +118,7 @@ impl Default for StoreOptions {
 #[derive(Clone, Debug)]
 pub struct Store {
     place: Arc<Place>,
-    engine: Engine,
-    file: Option<FileIdentity>,
-    store_id: String,
-    writer: Connections,
-    leases: Connections,
-    beats: Connections,
-    readers: Connections,
-}
-
-/// The connections of an open store.
-struct Opened {
+    /// The file that was opened, which must stay the one at its path.
     file: Option<FileIdentity>,
     store_id: String,
     writer: Connections,
@@ -150,7 +140,7 @@ impl Store {
         if let Place::Sqlite(path) = &place {
             sqlite::make_directory(path)?;
         }
-        Self::open_place(place, options).await
+        Self::open_place(&place, options).await
     }
 
     /// Opens the store at `url` if there is one: for commands that only look, which must not make an
@@ -168,26 +158,16 @@ impl Store {
                 path.display()
             )));
         }
-        Self::open_place(place, options).await
+        Self::open_place(&place, options).await
     }
 
-    async fn open_place(place: Place, options: StoreOptions) -> Result<Self> {
+    async fn open_place(place: &Place, options: StoreOptions) -> Result<Self> {
         // Whoever was first has installed the same ones.
         sqlx::any::install_default_drivers();
-        let (engine, opened) = match &place {
-            Place::Sqlite(path) => (Engine::Sqlite, sqlite::open(path, options).await?),
-            Place::Postgres(url) => (Engine::Postgres, postgres::open(url, options).await?),
-        };
-        Ok(Self {
-            place: Arc::new(place),
-            engine,
-            file: opened.file,
-            store_id: opened.store_id,
-            writer: opened.writer,
-            leases: opened.leases,
-            beats: opened.beats,
-            readers: opened.readers,
-        })
+        match place {
+            Place::Sqlite(path) => sqlite::open(path, options).await,
+            Place::Postgres(url) => postgres::open(url, options).await,
+        }
     }
 
     /// Identifies this store for good, wherever its data is moved to.
@@ -210,7 +190,10 @@ impl Store {
 
     /// What it runs on.
     pub fn engine(&self) -> Engine {
-        self.engine
+        match &*self.place {
+            Place::Sqlite(_) => Engine::Sqlite,
+            Place::Postgres(_) => Engine::Postgres,
+        }
     }
 
     /// Closes all connections after their current statement. Not cancel safe: await it to the end.
@@ -231,7 +214,7 @@ impl Store {
     }
 
     fn sql(&self, text: &str) -> AssertSqlSafe<String> {
-        self.engine.sql(text)
+        self.engine().sql(text)
     }
 
     /// Whether the file that is open is still the one at the path. What is committed to a file that
@@ -257,7 +240,7 @@ impl Store {
 
     /// Begins a write under `fence`. The lease row is checked before anything else.
     async fn begin_fenced(&self, fence: &Fence) -> Result<Tx> {
-        let turn = match self.engine {
+        let turn = match self.engine() {
             // There is only one writer.
             Engine::Sqlite => None,
             Engine::Postgres => Some(fence.turn(postgres::PATIENCE).await?),

@@ -91,7 +91,6 @@ pub struct Supervisor {
     account: AccountId,
     postings: watch::Receiver<Posting>,
     stop: CancellationToken,
-    state: watch::Sender<AccountState>,
     board: Board,
 }
 
@@ -109,14 +108,8 @@ impl Supervisor {
             account,
             postings,
             stop,
-            state: watch::Sender::new(AccountState::Standby),
             board,
         }
-    }
-
-    /// What the account is doing in this process.
-    pub fn state(&self) -> watch::Receiver<AccountState> {
-        self.state.subscribe()
     }
 
     /// Runs until told to stop. Not cancel safe: dropped, the lease runs out by its TTL.
@@ -129,6 +122,7 @@ impl Supervisor {
         );
         self.postings.mark_changed();
         let mut stopped = false;
+        let mut state = machine.state();
         loop {
             // Each branch may lose the race: all of them are levels, or are kept in `hands`.
             let input = tokio::select! {
@@ -143,7 +137,10 @@ impl Supervisor {
                 }
             };
             let commands = machine.on(input);
-            self.show(machine.state());
+            let before = std::mem::replace(&mut state, machine.state());
+            if state != before {
+                self.tell(&state);
+            }
             for command in commands {
                 if !hands.obey(command, &self.postings).await {
                     return;
@@ -152,15 +149,9 @@ impl Supervisor {
         }
     }
 
-    fn show(&self, state: AccountState) {
-        let changed = self.state.send_if_modified(|current| {
-            let changed = *current != state;
-            current.clone_from(&state);
-            changed
-        });
+    fn tell(&self, state: &AccountState) {
         let account = &self.account;
-        match &state {
-            _ if !changed => {}
+        match state {
             AccountState::Disabled | AccountState::Ineligible { .. } => {
                 warn!(%account, "{}", state.describe());
             }

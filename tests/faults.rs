@@ -14,6 +14,8 @@ use std::time::Duration;
 
 use whatsapp_worker::rehearsal::Worker;
 
+use self::witness::Witness;
+use crate::load::Load;
 use crate::theatre::{Engine, PATIENCE, Theatre};
 
 /// A theatre with a linked, active worker and a standby, whose lease lasts `ttl`.
@@ -98,6 +100,16 @@ async fn established(worker: &Worker, so_far: usize) {
 }
 
 /// No connection said anything after a newer one was told `<success>`.
+/// Ends the load and looks at everything: each message is one job, nothing of an old epoch was written
+/// late, and nobody spoke out of turn. Returns the messages.
+async fn assert_unharmed(theatre: &Theatre, load: Load) -> Vec<String> {
+    let ids = load.end().await;
+    theatre.assert_each_queued_once(&ids).await;
+    Witness::of(theatre).await.assert_no_stale_write().await;
+    assert_nothing_late(theatre);
+    ids
+}
+
 fn assert_nothing_late(theatre: &Theatre) {
     let late: Vec<_> = theatre
         .sim

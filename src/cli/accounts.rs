@@ -9,8 +9,8 @@ use super::confirm::confirm;
 use super::table::print;
 use super::{CliError, Output, load_config};
 use crate::app::{existing_store, open_store};
-use crate::ids::{AccountId, mask};
-use crate::store::{Account, Store};
+use crate::ids::{AccountId, OwnerId, mask};
+use crate::store::{Account, LeaseRow, Store};
 
 #[derive(Debug, Subcommand)]
 pub(super) enum Accounts {
@@ -66,16 +66,15 @@ impl Accounts {
 }
 
 async fn list(store: &Store, output: Output) -> Result<(), CliError> {
-    let holders: HashMap<AccountId, String> = store
-        .leases()
-        .await?
-        .into_iter()
-        .filter(|row| !row.is_free())
-        .map(|row| (row.account, row.owner.as_str().to_owned()))
+    let leases = store.leases().await?;
+    let holders: HashMap<&AccountId, &OwnerId> = leases
+        .iter()
+        .filter_map(|row| Some((&row.account, row.holder()?)))
         .collect();
+    let sessions = store.session_statuses().await?;
     let mut rows = Vec::new();
     for account in store.accounts().await? {
-        let session = store.session_status(&account.id).await?;
+        let session = sessions.get(&account.id);
         rows.push(vec![
             json!(account.id),
             json!(if account.enabled {
@@ -90,9 +89,9 @@ async fn list(store: &Store, output: Output) -> Result<(), CliError> {
                     .and(account.linked)
                     .map(|jid| mask(jid.user()))
             ),
-            json!(holders.get(&account.id)),
-            json!(session.as_ref().map(|session| &session.state)),
-            json!(session.as_ref().map(|session| &session.detail)),
+            json!(holders.get(&account.id).map(|owner| owner.as_str())),
+            json!(session.map(|session| &session.state)),
+            json!(session.map(|session| &session.detail)),
         ]);
     }
     print(
@@ -140,11 +139,11 @@ async fn disable(store: &Store, account: &AccountId, yes: bool) -> Result<(), Cl
         put!("Account '{account}' is disabled already.");
         return Ok(());
     }
-    match store.lease(account).await?.filter(|row| !row.is_free()) {
-        Some(row) => put!(
-            "Account '{account}' is disabled: '{}' drains and releases it.",
-            row.owner
-        ),
+    let row = store.lease(account).await?;
+    match row.as_ref().and_then(LeaseRow::holder) {
+        Some(holder) => {
+            put!("Account '{account}' is disabled: '{holder}' drains and releases it.");
+        }
         None => put!("Account '{account}' is disabled; nobody operates it."),
     }
     Ok(())

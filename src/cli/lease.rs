@@ -10,7 +10,6 @@ use super::{CliError, Output, load_config};
 use crate::app::existing_store;
 use crate::clock;
 use crate::config::Config;
-use crate::fleet::share;
 use crate::ids::AccountId;
 use crate::store::{AuditRow, LeaseRow, Store};
 
@@ -85,7 +84,9 @@ impl Lease {
 
 async fn list(store: &Store, output: Output, owner: Option<&str>) -> Result<(), CliError> {
     let mut rows = store.leases().await?;
-    rows.retain(|row| owner.is_none_or(|name| !row.is_free() && share::names(name, &row.owner)));
+    if let Some(name) = owner {
+        rows.retain(|row| row.holder().is_some_and(|holder| holder.is_called(name)));
+    }
     let cells = rows.iter().map(|row| {
         vec![
             json!(row.account),
@@ -153,11 +154,7 @@ async fn show(
 }
 
 fn holder(row: &LeaseRow) -> Value {
-    if row.is_free() {
-        Value::Null
-    } else {
-        json!(row.owner.as_str())
-    }
+    json!(row.holder().map(|owner| owner.as_str()))
 }
 
 fn expires(output: Output, row: &LeaseRow) -> Value {

@@ -6,6 +6,7 @@ use serde_json::json;
 use super::table::{print, span};
 use super::{CliError, Output, load_config};
 use crate::app::existing_store;
+use crate::clock;
 
 #[derive(Debug, Subcommand)]
 pub(super) enum Workers {
@@ -19,23 +20,27 @@ impl Workers {
         let store = existing_store(&load_config()?).await?;
         let leases = store.leases().await?;
         let rows = store.workers().await?.into_iter().map(|worker| {
+            let told = worker.told;
             let held = leases
                 .iter()
-                .filter(|lease| !lease.is_free() && lease.owner == worker.owner)
-                .count();
-            let age = match output {
-                Output::Json => json!(worker.beat_age_ms),
-                Output::Table => json!(format!("{} ago", span(worker.beat_age_ms))),
+                .filter(|row| row.holder() == Some(&told.owner));
+            let (age, started) = match output {
+                Output::Json => (json!(worker.beat_age_ms), json!(worker.started_at)),
+                Output::Table => (
+                    json!(format!("{} ago", span(worker.beat_age_ms))),
+                    json!(clock::rfc3339(worker.started_at)),
+                ),
             };
             vec![
-                json!(worker.owner.as_str()),
-                json!(held),
-                json!(worker.capacity),
-                json!(worker.accounts),
-                json!(worker.draining),
+                json!(told.owner.as_str()),
+                json!(held.count()),
+                json!(told.capacity),
+                json!(told.accounts),
+                json!(told.draining),
                 age,
-                json!(worker.version),
-                json!(worker.installation),
+                started,
+                json!(told.version),
+                json!(told.installation),
             ]
         });
         print(
@@ -50,6 +55,7 @@ impl Workers {
                     Output::Json => "beatAgeMs",
                     Output::Table => "lastBeat",
                 },
+                "startedAt",
                 "version",
                 "installation",
             ],

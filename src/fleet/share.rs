@@ -28,10 +28,10 @@
 
 mod table;
 
-use std::collections::BTreeSet;
 use std::time::Duration;
 
 use crate::clock::Boot;
+use crate::config::Accounts;
 use crate::ids::{AccountId, OwnerId};
 
 /// How long a worker that did not take what was handed to it is not given more.
@@ -45,20 +45,11 @@ pub struct Worker {
     /// How many accounts it may hold, at least 1; also its weight.
     pub capacity: u32,
     /// What it operates.
-    pub wants: Wants,
+    pub wants: Accounts,
     /// It is on its way out: it takes nothing.
     pub draining: bool,
     /// Whose disk it runs on.
     pub installation: String,
-}
-
-/// What a worker operates.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Wants {
-    /// Its fair share of everything.
-    All,
-    /// These, whatever others do.
-    Listed(BTreeSet<AccountId>),
 }
 
 /// An enabled account and its lease.
@@ -187,26 +178,16 @@ fn seat_of<'a>(fleet: Fleet<'a>, account: &AccountId) -> Option<&'a Seat> {
     fleet.seats.iter().find(|seat| seat.account == *account)
 }
 
-/// Whether `successor`, a worker id or an owner, is `owner`.
-pub fn names(successor: &str, owner: &OwnerId) -> bool {
-    let owner = owner.as_str();
-    owner == successor
-        || owner
-            .rsplit_once('#')
-            .is_some_and(|(worker, _)| worker == successor)
+impl Worker {
+    /// Whether it is on the disk that has an account's auth state; none: any will do.
+    pub fn is_at_home(&self, auth_home: Option<&str>) -> bool {
+        auth_home.is_none_or(|home| home == self.installation)
+    }
 }
 
 /// Whether `worker` may hold `seat` at all, full or not, draining or not.
-pub fn is_eligible(worker: &Worker, seat: &Seat) -> bool {
-    let at_home = seat
-        .auth_home
-        .as_ref()
-        .is_none_or(|home| *home == worker.installation);
-    at_home
-        && match &worker.wants {
-            Wants::All => true,
-            Wants::Listed(accounts) => accounts.contains(&seat.account),
-        }
+fn is_eligible(worker: &Worker, seat: &Seat) -> bool {
+    worker.is_at_home(seat.auth_home.as_deref()) && worker.wants.include(&seat.account)
 }
 
 /// How many other living workers could take `seat` from this process.

@@ -11,10 +11,11 @@
 
 mod desk;
 mod term;
+mod work;
 
-use std::collections::{BTreeSet, HashMap, HashSet};
+use std::collections::{BTreeSet, HashMap};
 use std::panic::AssertUnwindSafe;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 
 use futures_util::FutureExt;
@@ -24,8 +25,9 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::AbortOnDropHandle;
 use tracing::warn;
 
-use self::desk::{Desk, Parting, Work};
+use self::desk::Desk;
 pub use self::term::Term;
+use self::work::{Parting, Work};
 use super::beacon::Beacon;
 pub use super::core::Loss;
 use super::core::{Event, Holder, Pace, Seen, Successor};
@@ -47,12 +49,16 @@ const TRANSFERS: usize = 8;
 /// tokio's timers stand still while a machine sleeps: nothing waits longer without a look.
 const LOOK_AGAIN: Duration = Duration::from_secs(1);
 
-/// The leases of this process. Clones share them.
+/// The leases of this process. Clones share them; the keeper's task ends with the last one.
 #[derive(Clone, Debug)]
-pub struct Leases(Arc<Inner>);
+pub struct Leases {
+    bureau: Arc<Bureau>,
+    task: Arc<Mutex<Option<AbortOnDropHandle<()>>>>,
+}
 
+/// What the keeper's task shares with handles and terms.
 #[derive(Debug)]
-struct Inner {
+struct Bureau {
     store: Store,
     owner: OwnerId,
     timing: LeaseTiming,
@@ -60,7 +66,6 @@ struct Inner {
     stirred: Notify,
     beats: watch::Sender<Beat>,
     stop: CancellationToken,
-    task: Mutex<Option<AbortOnDropHandle<()>>>,
 }
 
 /// The newest answer to a renewal.
@@ -81,7 +86,7 @@ impl Leases {
             yield_for: YIELD_FOR,
             seed: rand::random(),
         };
-        let leases = Self(Arc::new(Inner {
+        let bureau = Arc::new(Bureau {
             desk: Mutex::new(Desk::new(owner.clone(), timing, pace)),
             store,
             owner,
@@ -89,85 +94,81 @@ impl Leases {
             stirred: Notify::new(),
             beats: watch::Sender::default(),
             stop: CancellationToken::new(),
-            task: Mutex::new(None),
-        }));
+        });
         let keeper = Keeper {
-            leases: leases.clone(),
+            bureau: bureau.clone(),
             beacon,
             io: JoinSet::new(),
             transfers: 0,
         };
-        let task = tokio::spawn(keeper.run());
-        *leases.0.task.lock().unwrap_or_else(PoisonError::into_inner) =
-            Some(AbortOnDropHandle::new(task));
-        leases
+        let task = AbortOnDropHandle::new(tokio::spawn(keeper.run()));
+        Self {
+            bureau,
+            task: Arc::new(Mutex::new(Some(task))),
+        }
     }
 
     /// This process.
     pub fn owner(&self) -> &OwnerId {
-        &self.0.owner
+        &self.bureau.owner
     }
 
     /// Bids for `account` until its lease is ours. One bid for an account at a time. Cancel safe:
     /// dropping it withdraws the bid, and a lease that it won meanwhile is released at once.
     pub async fn win(&self, account: &AccountId) -> Term {
-        let won = self.step(|desk, now| desk.bid(account, now));
-        let bid = Bid {
-            leases: self,
+        let won = self.bureau.step(|desk, now| desk.bid(account, now));
+        let _bid = Bid {
+            bureau: &self.bureau,
             account,
         };
-        let term = won.await;
-        std::mem::forget(bid);
         // The keeper's task ends only after every supervisor has.
-        term.expect("the leases are closed after the last bid")
+        won.await.expect("the leases are closed after the last bid")
     }
 
-    /// How long a bid for `account` waits for better placed workers; `None`: it does not bid.
-    pub fn handicap(&self, account: &AccountId, handicap: Option<Duration>) {
-        self.step(|desk, now| desk.handicap(account, handicap, now));
+    /// From now on only these accounts are bid for, each after the time that better placed workers
+    /// are given first. Before the first call everything that is wanted is bid for at once.
+    pub fn place(&self, bids: HashMap<AccountId, Duration>) {
+        self.bureau.step(|desk, now| desk.place(bids, now));
     }
 
     /// The accounts whose leases are ours.
     pub fn held(&self) -> BTreeSet<AccountId> {
-        self.desk().held()
+        self.bureau.desk().held()
     }
 
     /// Stops keeping leases; those that are still held run out by their TTL. Cancel safe.
     pub async fn close(&self) {
-        self.0.stop.cancel();
-        let task = self
-            .0
-            .task
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .take();
+        self.bureau.stop.cancel();
+        let task = self.task.lock().expect("nobody panics with it").take();
         if let Some(task) = task {
             // It ends by the token.
             let _ = task.await;
         }
     }
+}
 
+impl Bureau {
     fn desk(&self) -> MutexGuard<'_, Desk> {
-        self.0.desk.lock().expect("no panic while it is held")
+        self.desk.lock().expect("no panic while it is held")
     }
 
     /// Changes what is wanted, and wakes the keeper to act on it.
     fn step<R>(&self, change: impl FnOnce(&mut Desk, Boot) -> R) -> R {
         let changed = change(&mut self.desk(), Boot::now());
-        self.0.stirred.notify_one();
+        self.stirred.notify_one();
         changed
     }
 }
 
-/// Withdraws when the bidder goes away.
+/// Withdraws when the bidder goes away; a bid that was won is none any more.
 struct Bid<'a> {
-    leases: &'a Leases,
+    bureau: &'a Bureau,
     account: &'a AccountId,
 }
 
 impl Drop for Bid<'_> {
     fn drop(&mut self) {
-        self.leases
+        self.bureau
             .step(|desk, now| desk.withdraw(self.account, now));
     }
 }
@@ -182,7 +183,7 @@ enum Answer {
     Renewed {
         number: u64,
         fences: Vec<Arc<Fence>>,
-        outcome: Result<HashSet<AccountId>, StoreError>,
+        outcome: Result<BTreeSet<AccountId>, StoreError>,
     },
     Released {
         parting: Parting,
@@ -191,7 +192,7 @@ enum Answer {
 }
 
 struct Keeper {
-    leases: Leases,
+    bureau: Arc<Bureau>,
     beacon: Option<Beacon>,
     io: JoinSet<Answer>,
     transfers: usize,
@@ -199,16 +200,16 @@ struct Keeper {
 
 impl Keeper {
     async fn run(mut self) {
-        let inner = self.leases.0.clone();
-        let mut changes = inner.store.changes();
+        let bureau = self.bureau.clone();
+        let mut changes = bureau.store.changes();
         loop {
             self.start_work();
-            let wake = self.leases.desk().wake();
+            let wake = bureau.desk().wake();
             let pause = wake.map_or(LOOK_AGAIN, |at| at.remaining().min(LOOK_AGAIN));
             // Whatever loses the race is a level, a clock, or still in its set.
             tokio::select! {
-                () = inner.stop.cancelled() => break,
-                () = inner.stirred.notified() => {}
+                () = bureau.stop.cancelled() => break,
+                () = bureau.stirred.notified() => {}
                 () = changes.next() => self.hear(Event::Stirred),
                 () = tokio::time::sleep(pause) => self.hear(Event::Wake),
                 Some(answer) = self.io.join_next() => match answer {
@@ -229,14 +230,14 @@ impl Keeper {
     }
 
     fn hear(&self, event: Event) {
-        self.leases.step(|desk, now| desk.hear(event, now));
+        self.bureau.desk().hear(event, Boot::now());
     }
 
     fn take(&mut self, answer: Answer) {
         match answer {
             Answer::Looked(Ok(rows)) => {
-                let rows = self.seen(rows);
-                self.leases.step(|desk, now| desk.saw(rows, now));
+                let seen = self.seen(&rows);
+                self.bureau.desk().saw(&rows, seen, Boot::now());
             }
             Answer::Looked(Err(error)) => {
                 warn!(%error, "[whatsapp] The store does not answer, retrying...");
@@ -245,9 +246,9 @@ impl Keeper {
             Answer::Bid { account, outcome } => {
                 self.transfers -= 1;
                 match outcome {
-                    Ok(Some(fence)) => self
-                        .leases
-                        .step(|desk, now| desk.won(&self.leases, fence, now)),
+                    Ok(Some(fence)) => {
+                        self.bureau.desk().won(&self.bureau, fence, Boot::now());
+                    }
                     Ok(None) => self.hear(Event::Refused { account }),
                     Err(error) => {
                         warn!(%account, %error, "the store did not answer a bid");
@@ -262,26 +263,24 @@ impl Keeper {
             } => {
                 let answered = outcome.is_ok();
                 match outcome {
-                    Ok(kept) => self.hear(Event::Renewed {
-                        kept: kept.into_iter().collect(),
-                    }),
+                    Ok(kept) => self.hear(Event::Renewed { kept }),
                     Err(error) => {
                         let message = error.to_string();
                         for fence in &fences {
                             event::emit(Told::HeartbeatError {
                                 account: fence.account(),
-                                owner: &self.leases.0.owner,
+                                owner: &self.bureau.owner,
                                 message: &message,
                             });
                         }
                         self.hear(Event::RenewFailed);
                     }
                 }
-                self.leases.0.beats.send_replace(Beat { number, answered });
+                self.bureau.beats.send_replace(Beat { number, answered });
             }
             Answer::Released { parting, outcome } => {
                 self.transfers -= 1;
-                parting.settle(&self.leases.0.owner, outcome);
+                parting.settle(&self.bureau.owner, outcome);
             }
         }
     }
@@ -289,12 +288,12 @@ impl Keeper {
     /// Starts what the core has asked for. Bids and releases wait for their turn, nothing else does.
     fn start_work(&mut self) {
         loop {
-            let work = self.leases.desk().next_work(self.transfers < TRANSFERS);
+            let work = self.bureau.desk().next_work(self.transfers < TRANSFERS);
             let Some(work) = work else { return };
-            let inner = self.leases.0.clone();
+            let bureau = self.bureau.clone();
             match work {
                 Work::Look => self.io.spawn(async move {
-                    Answer::Looked(bounded(inner.timing, inner.store.leases()).await)
+                    Answer::Looked(bounded(bureau.timing, bureau.store.leases()).await)
                 }),
                 Work::Acquire {
                     account,
@@ -305,18 +304,18 @@ impl Keeper {
                     self.io.spawn(async move {
                         let bid = AcquireLease {
                             account: &account,
-                            owner: &inner.owner,
-                            ttl: inner.timing.ttl(),
+                            owner: &bureau.owner,
+                            ttl: bureau.timing.ttl(),
                             unchanged,
                             dead,
                         };
-                        let outcome = bounded(inner.timing, inner.store.acquire_lease(bid)).await;
+                        let outcome = bounded(bureau.timing, bureau.store.acquire_lease(bid)).await;
                         Answer::Bid { account, outcome }
                     })
                 }
                 Work::Renew { number, fences } => self.io.spawn(async move {
-                    let renewal = inner.store.renew_leases(&fences, inner.timing.ttl());
-                    let outcome = bounded(inner.timing, renewal).await;
+                    let renewal = bureau.store.renew_leases(&fences, bureau.timing.ttl());
+                    let outcome = bounded(bureau.timing, renewal).await;
                     Answer::Renewed {
                         number,
                         fences,
@@ -327,10 +326,10 @@ impl Keeper {
                     self.transfers += 1;
                     self.io.spawn(async move {
                         let release =
-                            inner
+                            bureau
                                 .store
-                                .release_lease(&parting.fence, &inner.owner, &parting.why);
-                        let outcome = bounded(inner.timing, release).await;
+                                .release_lease(&parting.fence, &bureau.owner, parting.why);
+                        let outcome = bounded(bureau.timing, release).await;
                         Answer::Released { parting, outcome }
                     })
                 }
@@ -339,10 +338,11 @@ impl Keeper {
     }
 
     /// What the core needs to know of the store's rows.
-    fn seen(&self, rows: Vec<LeaseRow>) -> Vec<(LeaseRow, Seen)> {
-        let me = &self.leases.0.owner;
-        let mut dead: HashMap<OwnerId, bool> = HashMap::new();
-        let mut seen = |row: &LeaseRow| {
+    fn seen<'a>(&self, rows: &'a [LeaseRow]) -> Vec<Seen> {
+        let me = &self.bureau.owner;
+        // Each owner is looked at once, however many leases it has.
+        let mut dead: HashMap<&OwnerId, bool> = HashMap::new();
+        let mut seen = |row: &'a LeaseRow| {
             let holder = match row.owner.as_str() {
                 "" => Holder::Nobody,
                 _ if row.expires_at == 0 => Holder::Released,
@@ -351,13 +351,14 @@ impl Keeper {
             };
             let dead = holder == Holder::Other
                 && !row.is_free()
-                && *dead.entry(row.owner.clone()).or_insert_with(|| {
-                    let beacon = self.beacon.as_ref();
-                    beacon.is_some_and(|beacon| beacon.proves_dead(&row.owner))
+                && self.beacon.as_ref().is_some_and(|beacon| {
+                    *dead
+                        .entry(&row.owner)
+                        .or_insert_with(|| beacon.proves_dead(&row.owner))
                 });
             let successor = match row.successor.as_deref() {
                 None => Successor::None,
-                Some(next) if next == me.worker() || next == me.as_str() => Successor::Me,
+                Some(name) if me.is_called(name) => Successor::Me,
                 // Anybody but the last holder.
                 Some("") if row.owner != *me => Successor::None,
                 Some(_) => Successor::Other,
@@ -372,12 +373,7 @@ impl Keeper {
                 successor,
             }
         };
-        rows.into_iter()
-            .map(|row| {
-                let seen = seen(&row);
-                (row, seen)
-            })
-            .collect()
+        rows.iter().map(&mut seen).collect()
     }
 }
 

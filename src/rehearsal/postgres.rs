@@ -13,7 +13,6 @@ pub use pooler::Pooler;
 pub use shared::{Database, SharedPostgres};
 
 use std::io::{Error, Result};
-use std::path::Path;
 use std::process::Stdio;
 
 use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader};
@@ -22,8 +21,7 @@ use tokio::process::{Child, ChildStdin, Command};
 use self::site::Site;
 
 /// Started by a shell as `sh -c SCRIPT sh DIRECTORY COMMAND...`: tells the server's process id, then
-/// waits for the name of a signal. When nobody is left to send one, it removes the directory too,
-/// unless that is empty because it is not ours.
+/// waits for the name of a signal. When nobody is left to send one, it removes the directory too.
 const KEEPER: &str = r#"dir=$1; shift; "$@" & pid=$!; echo "$pid"
 if read -r how; then dir=; else how=QUIT; fi
 kill -"$how" "$pid"; wait "$pid"
@@ -59,7 +57,7 @@ pub struct Postgres {
     site: Site,
     environment: Vec<(String, String)>,
     running: Option<Running>,
-    temporary: Option<tempfile::TempDir>,
+    dir: tempfile::TempDir,
 }
 
 #[derive(Debug)]
@@ -87,30 +85,11 @@ impl Postgres {
             .prefix("whatsapp-worker-postgres.")
             .tempdir()?;
         let site = Site::make(dir.path(), &options).await?;
-        Self::set_up(site, options, Some(dir)).await
-    }
-
-    /// As [`Postgres::start`] in `dir`, which belongs to the server from then on. What leads to it
-    /// must be open to an unprivileged user when we are root.
-    ///
-    /// # Errors
-    /// As [`Postgres::start`].
-    pub async fn start_in(dir: &Path) -> Result<Self> {
-        let options = PostgresOptions::default();
-        let site = Site::make(dir, &options).await?;
-        Self::set_up(site, options, None).await
-    }
-
-    async fn set_up(
-        site: Site,
-        options: PostgresOptions,
-        temporary: Option<tempfile::TempDir>,
-    ) -> Result<Self> {
         let mut server = Self {
             site,
             environment: options.environment,
             running: None,
-            temporary,
+            dir,
         };
         server.resume().await?;
         Ok(server)
@@ -152,11 +131,6 @@ impl Postgres {
         self.site.create_database(name).await
     }
 
-    /// Sets the server's environment for its next start, e.g. another clock.
-    pub fn set_environment(&mut self, environment: Vec<(String, String)>) {
-        self.environment = environment;
-    }
-
     /// Stops it, ending its clients' connections; what is committed stays. Nothing happens when it
     /// does not run.
     ///
@@ -182,11 +156,7 @@ impl Postgres {
         let mut command = Command::new("sh");
         command
             .args(["-c", KEEPER, "sh"])
-            .arg(
-                self.temporary
-                    .as_ref()
-                    .map_or(Path::new(""), |dir| dir.path()),
-            )
+            .arg(self.dir.path())
             .arg(self.site.bin.join("postgres"))
             .arg("-D")
             .arg(self.site.data());

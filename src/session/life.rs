@@ -69,12 +69,18 @@ struct Life<'a> {
 impl Life<'_> {
     async fn run(self) -> Outcome {
         self.show(SessionState::Starting).await;
-        let medium = match self.open_medium().await {
-            Ok(medium) => medium,
-            Err(outcome) => return outcome,
+        let outcome = match self.open_medium().await {
+            Ok(medium) => {
+                let outcome = self.generations(&medium).await;
+                medium.close().await;
+                outcome
+            }
+            Err(outcome) => outcome,
         };
-        let outcome = self.generations(&medium).await;
-        medium.close().await;
+        if let Outcome::Unusable { code, detail, .. } = &outcome {
+            let detail = detail.clone();
+            self.show(SessionState::Failed { code, detail }).await;
+        }
         outcome
     }
 

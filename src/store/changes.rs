@@ -50,30 +50,18 @@ impl Store {
     /// Watches for changes from now on. It must be called within a tokio runtime.
     pub fn changes(&self) -> Changes {
         let stirred = Arc::new(Notify::new());
-        let watcher = match &*self.place {
-            Place::Sqlite(path) => {
-                let (path, stirred) = (path.clone(), stirred.clone());
-                tokio::spawn(async move {
-                    loop {
-                        let Err(error) = glance(&path, &stirred).await;
-                        debug!(%error, "the store's changes cannot be seen, retrying...");
-                        stirred.notify_one();
-                        tokio::time::sleep(FALLBACK).await;
-                    }
-                })
+        let (place, told) = (self.place.clone(), stirred.clone());
+        let watcher = tokio::spawn(async move {
+            loop {
+                let Err(error) = match &*place {
+                    Place::Sqlite(path) => glance(path, &told).await,
+                    Place::Postgres(url) => listen(url, &told).await,
+                };
+                debug!(%error, "the store's changes cannot be seen, retrying...");
+                told.notify_one();
+                tokio::time::sleep(FALLBACK).await;
             }
-            Place::Postgres(url) => {
-                let (url, stirred) = (url.clone(), stirred.clone());
-                tokio::spawn(async move {
-                    loop {
-                        let Err(error) = listen(&url, &stirred).await;
-                        debug!(%error, "the store's notifications cannot be heard, retrying...");
-                        stirred.notify_one();
-                        tokio::time::sleep(FALLBACK).await;
-                    }
-                })
-            }
-        };
+        });
         Changes {
             stirred,
             _watcher: AbortOnDropHandle::new(watcher),

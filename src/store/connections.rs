@@ -132,67 +132,50 @@ fn bounded_steps(
     .boxed()
 }
 
-impl<'c> Executor<'c> for &'c mut Tx {
-    type Database = Any;
+/// Runs queries on what `$inner` gives, each within its patience.
+macro_rules! bounded_executor {
+    ($executor:ty, $this:ident => $inner:expr) => {
+        impl<'c> Executor<'c> for $executor {
+            type Database = Any;
 
-    fn fetch_many<'e, 'q: 'e, E>(self, query: E) -> BoxStream<'e, sqlx::Result<Step>>
-    where
-        'c: 'e,
-        E: 'q + Execute<'q, Any>,
-    {
-        bounded_steps(self.patience, (&mut *self.inner).fetch_many(query))
-    }
+            fn fetch_many<'e, 'q: 'e, E>(self, query: E) -> BoxStream<'e, sqlx::Result<Step>>
+            where
+                'c: 'e,
+                E: 'q + Execute<'q, Any>,
+            {
+                let $this = self;
+                bounded_steps($this.patience, $inner.fetch_many(query))
+            }
 
-    fn fetch_optional<'e, 'q: 'e, E>(self, query: E) -> BoxFuture<'e, sqlx::Result<Option<AnyRow>>>
-    where
-        'c: 'e,
-        E: 'q + Execute<'q, Any>,
-    {
-        let row = (&mut *self.inner).fetch_optional(query);
-        Box::pin(bounded(self.patience, row))
-    }
+            fn fetch_optional<'e, 'q: 'e, E>(
+                self,
+                query: E,
+            ) -> BoxFuture<'e, sqlx::Result<Option<AnyRow>>>
+            where
+                'c: 'e,
+                E: 'q + Execute<'q, Any>,
+            {
+                let $this = self;
+                Box::pin(bounded($this.patience, $inner.fetch_optional(query)))
+            }
 
-    fn prepare_with<'e>(
-        self,
-        sql: SqlStr,
-        parameters: &'e [AnyTypeInfo],
-    ) -> BoxFuture<'e, sqlx::Result<AnyStatement>>
-    where
-        'c: 'e,
-    {
-        let statement = (&mut *self.inner).prepare_with(sql, parameters);
-        Box::pin(bounded(self.patience, statement))
-    }
+            fn prepare_with<'e>(
+                self,
+                sql: SqlStr,
+                parameters: &'e [AnyTypeInfo],
+            ) -> BoxFuture<'e, sqlx::Result<AnyStatement>>
+            where
+                'c: 'e,
+            {
+                let $this = self;
+                Box::pin(bounded(
+                    $this.patience,
+                    $inner.prepare_with(sql, parameters),
+                ))
+            }
+        }
+    };
 }
 
-impl<'c> Executor<'c> for &'c Connections {
-    type Database = Any;
-
-    fn fetch_many<'e, 'q: 'e, E>(self, query: E) -> BoxStream<'e, sqlx::Result<Step>>
-    where
-        'c: 'e,
-        E: 'q + Execute<'q, Any>,
-    {
-        bounded_steps(self.patience, (&self.pool).fetch_many(query))
-    }
-
-    fn fetch_optional<'e, 'q: 'e, E>(self, query: E) -> BoxFuture<'e, sqlx::Result<Option<AnyRow>>>
-    where
-        'c: 'e,
-        E: 'q + Execute<'q, Any>,
-    {
-        Box::pin(bounded(self.patience, (&self.pool).fetch_optional(query)))
-    }
-
-    fn prepare_with<'e>(
-        self,
-        sql: SqlStr,
-        parameters: &'e [AnyTypeInfo],
-    ) -> BoxFuture<'e, sqlx::Result<AnyStatement>>
-    where
-        'c: 'e,
-    {
-        let statement = (&self.pool).prepare_with(sql, parameters);
-        Box::pin(bounded(self.patience, statement))
-    }
-}
+bounded_executor!(&'c mut Tx, tx => (&mut *tx.inner));
+bounded_executor!(&'c Connections, connections => (&connections.pool));

@@ -200,25 +200,4 @@ impl Store {
         })
         .transpose()
     }
-
-    /// How many jobs of `account` are in each status.
-    ///
-    /// # Errors
-    /// [`StoreError::Unavailable`].
-    pub async fn job_counts(&self, account: &AccountId) -> Result<Vec<(JobStatus, i64)>> {
-        let rows: Vec<(String, i64)> = sqlx::query_as(
-            "SELECT status, COUNT(*) FROM jobs WHERE account_id = $1 GROUP BY status ORDER BY status",
-        )
-        .bind(account.as_str())
-        .fetch_all(&self.readers)
-        .await?;
-        rows.into_iter()
-            .map(|(status, n)| {
-                status
-                    .parse()
-                    .map(|status| (status, n))
-                    .map_err(|error| StoreError::Unusable(format!("in table jobs: {error}")))
-            })
-            .collect()
-    }
 }

@@ -2,7 +2,7 @@
 
 mod acquire;
 
-use std::collections::HashSet;
+use std::collections::{BTreeSet, HashSet};
 use std::fmt::Write;
 use std::sync::Arc;
 use std::time::Duration;
@@ -31,11 +31,16 @@ pub struct LeaseRow {
     pub expires_at: i64,
     /// How long it still runs by the store's clock; negative when it ended.
     pub remaining_ms: i64,
-    /// The `WORKER_ID` that should have it next; empty: anybody but its holder.
+    /// The `WORKER_ID` or owner that should have it next; empty: anybody but its holder.
     pub successor: Option<String>,
 }
 
 impl LeaseRow {
+    /// Who holds it.
+    pub fn holder(&self) -> Option<&OwnerId> {
+        (!self.is_free()).then_some(&self.owner)
+    }
+
     /// Whether nobody holds it.
     pub fn is_free(&self) -> bool {
         self.remaining_ms <= 0
@@ -72,9 +77,9 @@ impl Store {
         &self,
         fences: &[Arc<Fence>],
         ttl: Duration,
-    ) -> Result<HashSet<AccountId>> {
+    ) -> Result<BTreeSet<AccountId>> {
         self.is_still_there()?;
-        let mut kept = HashSet::with_capacity(fences.len());
+        let mut kept = BTreeSet::new();
         for fences in fences.chunks(RENEWED_AT_ONCE) {
             // Few different texts, so that prepared statements are used again: the places that are
             // left over repeat the last lease, and a row is updated once however often it is named.
@@ -170,8 +175,8 @@ impl Store {
         Ok(epoch.map(Epoch))
     }
 
-    /// Notes that the worker `to` (a `WORKER_ID`; empty: anybody but the holder) should have the
-    /// lease next. `false`: the account never had a lease.
+    /// Notes that the worker `to` (a `WORKER_ID` or an owner; empty: anybody but the holder) should
+    /// have the lease next. `false`: the account never had a lease.
     ///
     /// # Errors
     /// [`StoreError::Unavailable`].

@@ -1,8 +1,10 @@
 //! What the holder's session shows to other processes: its state, the current QR or pairing code,
 //! and the other way round, that somebody is looking.
 
+use std::collections::HashMap;
 use std::time::Duration;
 
+use sqlx::any::AnyRow;
 use sqlx::{Row, query};
 
 use super::{Fence, Result, Store, StoreError};
@@ -194,22 +196,46 @@ impl Store {
     /// # Errors
     /// [`StoreError::Unavailable`].
     pub async fn session_status(&self, account: &AccountId) -> Result<Option<SessionStatus>> {
-        let row = query(self.sql(
-            "SELECT s.state, s.reason, s.detail, s.since FROM session_status s
-             JOIN lease l ON l.account_id = s.account_id AND l.epoch = s.epoch
-             WHERE s.account_id = $1 AND l.expires_at > {NOW}",
-        ))
-        .bind(account.as_str())
-        .fetch_optional(&self.readers)
-        .await?;
-        row.map(|row| {
-            Ok::<_, StoreError>(SessionStatus {
-                state: row.try_get("state")?,
-                reason: row.try_get("reason")?,
-                detail: row.try_get("detail")?,
-                since: row.try_get("since")?,
+        query(self.sql(&format!("{STATUS} AND s.account_id = $1")))
+            .bind(account.as_str())
+            .fetch_optional(&self.readers)
+            .await?
+            .map(|row| SessionStatus::read(&row))
+            .transpose()
+    }
+
+    /// What the sessions of all accounts that somebody holds were last said to be doing.
+    ///
+    /// # Errors
+    /// [`StoreError::Unavailable`].
+    pub async fn session_statuses(&self) -> Result<HashMap<AccountId, SessionStatus>> {
+        query(self.sql(STATUS))
+            .fetch_all(&self.readers)
+            .await?
+            .iter()
+            .map(|row| {
+                let account: String = row.try_get("account_id")?;
+                let account = account.parse().map_err(|error| {
+                    StoreError::Unusable(format!("in table session_status: {error}"))
+                })?;
+                Ok((account, SessionStatus::read(row)?))
             })
+            .collect()
+    }
+}
+
+const STATUS: &str =
+    "SELECT s.account_id, s.state, s.reason, s.detail, s.since FROM session_status s
+    JOIN lease l ON l.account_id = s.account_id AND l.epoch = s.epoch
+    WHERE l.expires_at > {NOW}";
+
+impl SessionStatus {
+    fn read(row: &AnyRow) -> Result<Self> {
+        Ok(Self {
+            state: row.try_get("state")?,
+            reason: row.try_get("reason")?,
+            detail: row.try_get("detail")?,
+            since: row.try_get("since")?,
         })
-        .transpose()
     }
 }

@@ -4,6 +4,7 @@
 //! ends such a transaction by the time-outs that each connection is given here. Our side waits a
 //! little longer than the server's time-outs, so that the server's error is seen where it answers.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use sqlx::any::{AnyConnectOptions, AnyPoolOptions};
@@ -12,7 +13,7 @@ use sqlx::{AnyConnection, ConnectOptions, Connection, Executor, Row, raw_sql};
 use tracing::warn;
 
 use super::connections::{Connections, bounded};
-use super::{Engine, Opened, PostgresUrl, Result, StoreError, StoreOptions, schema};
+use super::{Engine, Place, PostgresUrl, Result, Store, StoreError, StoreOptions, schema};
 
 /// How long one statement may take, the wait for a connection included, before the store counts as
 /// not available.
@@ -42,7 +43,7 @@ SET default_transaction_isolation = 'read committed'";
 /// The oldest version that knows `tcp_user_timeout`.
 const OLDEST: i32 = 12;
 
-pub(super) async fn open(url: &PostgresUrl, options: StoreOptions) -> Result<Opened> {
+pub(super) async fn open(url: &PostgresUrl, options: StoreOptions) -> Result<Store> {
     for (parameter, file) in url.files() {
         if let Err(error) = std::fs::File::open(&file) {
             return Err(StoreError::Unusable(format!(
@@ -59,7 +60,8 @@ pub(super) async fn open(url: &PostgresUrl, options: StoreOptions) -> Result<Ope
         let _ = bounded(Some(CONNECT_PATIENCE), connection.close()).await;
     }
     let writer = pool(url, 8);
-    Ok(Opened {
+    Ok(Store {
+        place: Arc::new(Place::Postgres(url.clone())),
         file: None,
         store_id: schema::migrate(&writer, Engine::Postgres, &url.to_string()).await?,
         writer,

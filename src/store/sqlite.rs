@@ -2,6 +2,7 @@
 
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::Path;
+use std::sync::Arc;
 use std::time::Duration;
 
 use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
@@ -9,9 +10,9 @@ use sqlx::any::{AnyConnectOptions, AnyPoolOptions};
 use sqlx::{AnyConnection, AssertSqlSafe, ConnectOptions, Connection, Executor};
 
 use super::connections::Connections;
-use super::{Engine, Opened, Result, StoreError, StoreOptions, schema};
+use super::{Engine, Place, Result, Store, StoreError, StoreOptions, schema};
 
-pub(super) async fn open(path: &Path, options: StoreOptions) -> Result<Opened> {
+pub(super) async fn open(path: &Path, options: StoreOptions) -> Result<Store> {
     refuse_network_file_system(path)?;
     let target = target(path);
     let pool = |connections: u32, idle: Option<Duration>| {
@@ -34,7 +35,8 @@ pub(super) async fn open(path: &Path, options: StoreOptions) -> Result<Opened> {
         schema::migrate(&writer, Engine::Sqlite, &path.display().to_string()).await?
     };
     let leases = pool(1, None);
-    let opened = Opened {
+    let store = Store {
+        place: Arc::new(Place::Sqlite(path.to_owned())),
         file: Some(FileIdentity::of(path)?),
         store_id,
         writer,
@@ -43,10 +45,10 @@ pub(super) async fn open(path: &Path, options: StoreOptions) -> Result<Opened> {
         leases,
         readers: pool(3, Some(Duration::from_secs(30))),
     };
-    for connections in [&opened.writer, &opened.leases] {
+    for connections in [&store.writer, &store.leases] {
         assert_durable(connections, path).await?;
     }
-    Ok(opened)
+    Ok(store)
 }
 
 /// A connection of its own, for [`super::Changes`].

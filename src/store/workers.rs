@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use sqlx::any::AnyArguments;
 use sqlx::query::Query;
-use sqlx::{Any, Row, query};
+use sqlx::{Any, Executor, Row, query};
 
 use super::lease::millis;
 use super::{Result, Store};
@@ -20,7 +20,7 @@ pub struct Registration {
     pub owner: OwnerId,
     /// How many accounts it takes.
     pub capacity: i64,
-    /// As configured: a comma list, or `*`.
+    /// As configured, see [`crate::config::Accounts`].
     pub accounts: String,
     /// Whose local auth state it can open.
     pub installation: String,
@@ -33,18 +33,8 @@ pub struct Registration {
 /// A worker that runs, as the store knows it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct WorkerRow {
-    /// This start of it.
-    pub owner: OwnerId,
-    /// How many accounts it takes.
-    pub capacity: i64,
-    /// As configured: a comma list, or `*`.
-    pub accounts: String,
-    /// Whose local auth state it can open.
-    pub installation: String,
-    /// It is about to end and takes nothing more.
-    pub draining: bool,
-    /// Of its binary.
-    pub version: String,
+    /// What it told last.
+    pub told: Registration,
     /// When it registered first, by the store's clock.
     pub started_at: i64,
     /// How long ago it registered last.
@@ -92,10 +82,7 @@ impl Store {
     /// [`super::StoreError::Unavailable`]: its registration then runs out.
     pub async fn retire_worker(&self, owner: &OwnerId) -> Result<()> {
         self.is_still_there()?;
-        query("DELETE FROM workers WHERE owner = $1")
-            .bind(owner.as_str())
-            .execute(&self.leases)
-            .await?;
+        strike_off(&self.leases, owner).await?;
         self.wake().await;
         Ok(())
     }
@@ -114,12 +101,14 @@ impl Store {
         .iter()
         .map(|row| {
             Ok(WorkerRow {
-                owner: OwnerId::stored(row.try_get("owner")?),
-                capacity: row.try_get("capacity")?,
-                accounts: row.try_get("accounts")?,
-                installation: row.try_get("installation")?,
-                draining: row.try_get::<i64, _>("draining")? == 1,
-                version: row.try_get("version")?,
+                told: Registration {
+                    owner: OwnerId::stored(row.try_get("owner")?),
+                    capacity: row.try_get("capacity")?,
+                    accounts: row.try_get("accounts")?,
+                    installation: row.try_get("installation")?,
+                    draining: row.try_get::<i64, _>("draining")? == 1,
+                    version: row.try_get("version")?,
+                },
                 started_at: row.try_get("started_at")?,
                 beat_age_ms: row.try_get("beat_age")?,
             })
@@ -128,17 +117,29 @@ impl Store {
     }
 }
 
+/// Nobody counts on `owner` any more, unless it registers again.
+pub(super) async fn strike_off<'c>(
+    executor: impl Executor<'c, Database = Any>,
+    owner: &OwnerId,
+) -> Result<()> {
+    query("UPDATE workers SET expires_at = 0 WHERE owner = $1 AND expires_at <> 0")
+        .bind(owner.as_str())
+        .execute(executor)
+        .await?;
+    Ok(())
+}
+
 fn bind<'q>(
     query: Query<'q, Any, AnyArguments>,
-    worker: &Registration,
+    worker: &'q Registration,
     ttl: Duration,
 ) -> Query<'q, Any, AnyArguments> {
     query
-        .bind(worker.owner.as_str().to_owned())
+        .bind(worker.owner.as_str())
         .bind(worker.capacity)
-        .bind(worker.accounts.clone())
-        .bind(worker.installation.clone())
+        .bind(worker.accounts.as_str())
+        .bind(worker.installation.as_str())
         .bind(i64::from(worker.draining))
-        .bind(worker.version.clone())
+        .bind(worker.version.as_str())
         .bind(millis(ttl))
 }

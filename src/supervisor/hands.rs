@@ -29,16 +29,36 @@ pub(super) struct Hands {
     account: AccountId,
     board: Board,
     bid: Option<BoxFuture<'static, Term>>,
-    term: Option<Arc<Term>>,
+    tenure: Option<Tenure>,
     check: Option<BoxFuture<'static, Option<Wish>>>,
     operation: Option<Operation>,
     alarm: Option<Pin<Box<Sleep>>>,
-    /// The loss of this term has been heard.
-    lost: bool,
-    /// It has been told to the outside.
-    lost_told: bool,
-    /// The call for this term has been heard.
-    called_for: bool,
+}
+
+/// A term, and what of it has been heard and told: each once.
+struct Tenure {
+    term: Arc<Term>,
+    loss_heard: bool,
+    loss_told: bool,
+    call_heard: bool,
+}
+
+impl Tenure {
+    /// Resolves when the lease is gone, or somebody else should have it. Cancel safe.
+    async fn next(&mut self) -> Input {
+        tokio::select! {
+            biased;
+            loss = self.term.lost(), if !self.loss_heard => {
+                self.loss_heard = true;
+                Input::Lost(loss)
+            }
+            why = self.term.called_for(), if !self.call_heard => {
+                self.call_heard = true;
+                Input::CalledFor(why)
+            }
+            else => std::future::pending().await,
+        }
+    }
 }
 
 impl Hands {
@@ -48,26 +68,19 @@ impl Hands {
             account,
             board,
             bid: None,
-            term: None,
+            tenure: None,
             check: None,
             operation: None,
             alarm: None,
-            lost: false,
-            lost_told: false,
-            called_for: false,
         }
     }
 
     /// What happens next. Cancel safe.
     pub(super) async fn next(&mut self) -> Input {
-        let term = self.term.as_deref();
         // Whoever loses the race is kept, and asked again.
         tokio::select! {
             biased;
-            loss = lost(term), if !self.lost => {
-                self.lost = true;
-                Input::Lost(loss)
-            }
+            input = tenure(&mut self.tenure) => input,
             input = happened(&mut self.operation) => {
                 if let Input::Ended(_) = input {
                     self.operation = None;
@@ -76,8 +89,12 @@ impl Hands {
             }
             term = answer(&mut self.bid) => {
                 self.bid = None;
-                self.term = Some(Arc::new(term));
-                (self.lost, self.lost_told, self.called_for) = (false, false, false);
+                self.tenure = Some(Tenure {
+                    term: Arc::new(term),
+                    loss_heard: false,
+                    loss_told: false,
+                    call_heard: false,
+                });
                 event::emit(Event::AuthMode {
                     account: &self.account,
                     mode: "local",
@@ -87,10 +104,6 @@ impl Hands {
             seen = answer(&mut self.check) => {
                 self.check = None;
                 Input::Checked(seen)
-            }
-            why = called_for(term), if !self.called_for => {
-                self.called_for = true;
-                Input::CalledFor(why)
             }
             () = rung(&mut self.alarm) => {
                 self.alarm = None;
@@ -110,12 +123,12 @@ impl Hands {
             Command::Withdraw => self.bid = None,
             Command::Check => self.check = Some(self.check(postings.borrow().standbys)),
             Command::Start { paused } => {
-                let term = self.term.clone().expect("a session begins under a lease");
+                let tenure = self.tenure.as_ref();
                 let plan = Plan {
                     shared: self.shared.clone(),
                     account: self.account.clone(),
                     board: self.board.clone(),
-                    term,
+                    term: tenure.expect("a session begins under a lease").term.clone(),
                 };
                 self.operation = Some(Operation::start(plan, paused));
             }
@@ -173,12 +186,12 @@ impl Hands {
     }
 
     /// Gives the lease back. A store that does not take it leaves it to its TTL.
-    async fn release(&mut self, why: &str) {
+    async fn release(&mut self, why: &'static str) {
         self.check = None;
-        let Some(term) = self.term.take() else {
+        let Some(tenure) = self.tenure.take() else {
             return;
         };
-        let term = Arc::into_inner(term).expect("the session that shared it has ended");
+        let term = Arc::into_inner(tenure.term).expect("the session that shared it has ended");
         let limit = self.share(RELEASE_SHARE);
         if tokio::time::timeout(limit, term.release(why))
             .await
@@ -192,7 +205,8 @@ impl Hands {
     fn forget(&mut self, loss: Loss) {
         self.check = None;
         self.tell_loss(loss);
-        let term = self.term.take().and_then(Arc::into_inner);
+        let tenure = self.tenure.take();
+        let term = tenure.and_then(|tenure| Arc::into_inner(tenure.term));
         if let (Some(term), Loss::Refused) = (term, loss) {
             // The session may have met the new fence before the next heartbeat does.
             term.fenced();
@@ -201,14 +215,16 @@ impl Hands {
 
     /// Tells of the loss, once for each term.
     fn tell_loss(&mut self, loss: Loss) {
-        let Some(term) = &self.term else { return };
-        if std::mem::replace(&mut self.lost_told, true) {
+        let Some(tenure) = &mut self.tenure else {
+            return;
+        };
+        if std::mem::replace(&mut tenure.loss_told, true) {
             return;
         }
         event::emit(Event::HeartbeatLost {
             account: &self.account,
             owner: &self.shared.owner,
-            epoch: term.fence().epoch(),
+            epoch: tenure.term.fence().epoch(),
             reason: loss.as_str(),
         });
     }
@@ -222,18 +238,10 @@ impl Hands {
     }
 }
 
-/// Resolves when the lease of `term` is gone. Cancel safe.
-async fn lost(term: Option<&Term>) -> Loss {
-    match term {
-        Some(term) => term.lost().await,
-        None => std::future::pending().await,
-    }
-}
-
-/// Resolves when somebody else should have the lease. Cancel safe.
-async fn called_for(term: Option<&Term>) -> &'static str {
-    match term {
-        Some(term) => term.called_for().await,
+/// Resolves when something happens to the lease. Cancel safe.
+async fn tenure(tenure: &mut Option<Tenure>) -> Input {
+    match tenure {
+        Some(tenure) => tenure.next().await,
         None => std::future::pending().await,
     }
 }

@@ -16,10 +16,9 @@ use crate::clock::Boot;
 use crate::ids::AccountId;
 use crate::inbound::intake;
 use crate::lease::keeper::{Loss, Term};
+use crate::session::Board;
 use crate::session::life::{self, Outcome};
 use crate::session::reins::{Order, Reins, Rider, reins};
-use crate::session::state::SessionState;
-use crate::session::{Board, SessionContext};
 use crate::telemetry::event::{self, Event};
 
 /// How long after its time a session may still be ending: what it does then is bounded by itself.
@@ -116,37 +115,20 @@ impl Plan {
             .shared
             .session(&self.account, &self.term, intake, self.board.clone());
         let outcome = life::run(&context, &self.term, reins).await;
-        let ending = self.ending(&context, outcome).await;
         drop(context);
         committer.finish().await;
-        ending
+        self.ending(outcome)
     }
 
-    async fn ending(&self, context: &SessionContext, outcome: Outcome) -> Ending {
+    fn ending(&self, outcome: Outcome) -> Ending {
         match outcome {
             Outcome::Stopped => Ending::Settled,
             Outcome::Lost(loss) => Ending::Lost(loss),
-            Outcome::Unusable {
-                code,
-                detail,
-                retry,
-            } => {
+            Outcome::Unusable { detail, retry, .. } => {
                 event::emit(Event::SessionError {
                     account: &self.account,
                     message: &detail,
                 });
-                let failed = SessionState::Failed { code, detail };
-                let text = failed.describe();
-                let told = context.store.publish_session_status(
-                    &context.fence,
-                    failed.name(),
-                    failed.reason_code(),
-                    &text,
-                );
-                if let Err(error) = told.await {
-                    warn!(account = %self.account, %error, "the store did not take the session's state");
-                }
-                self.board.state.send_replace(failed);
                 Ending::Unusable { retry }
             }
         }

@@ -4,8 +4,7 @@ use std::time::Duration;
 
 use whatsapp_worker::clock::Boot;
 
-use super::witness::Witness;
-use super::{Pair, acquired, assert_nothing_late, contended, established};
+use super::{Pair, acquired, assert_unharmed, contended, established};
 use crate::load::Load;
 use crate::theatre::{Engine, full, on_each_engine};
 
@@ -36,11 +35,5 @@ async fn a_killed_holder_is_replaced_in_time(engine: Engine) {
         contended(&pair.standby, 0, &pair.active).await;
     }
     println!("{engine:?}: taken over within {slowest:?} at a TTL of {ttl:?}");
-    let ids = load.end().await;
-    pair.theatre.assert_each_queued_once(&ids).await;
-    Witness::of(&pair.theatre)
-        .await
-        .assert_no_stale_write()
-        .await;
-    assert_nothing_late(&pair.theatre);
+    assert_unharmed(&pair.theatre, load).await;
 }

@@ -7,7 +7,7 @@ use whatsapp_worker::clock::Boot;
 use whatsapp_worker::rehearsal::Worker;
 
 use super::witness::Witness;
-use super::{Pair, acquired, assert_nothing_late, contended, established};
+use super::{Pair, acquired, assert_nothing_late, assert_unharmed, contended, established};
 use crate::load::Load;
 use crate::theatre::{Engine, PATIENCE, Theatre, full, on_each_engine};
 
@@ -83,10 +83,7 @@ async fn freeze_and_thaw(mut pair: Pair, moment: Moment, rounds: usize) {
         pair.change_places();
     }
     println!("{rounds} times frozen, taken over within {slowest:?} at a TTL of {TTL:?}");
-    let ids = load.end().await;
-    pair.theatre.assert_each_queued_once(&ids).await;
-    witness.assert_no_stale_write().await;
-    assert_nothing_late(&pair.theatre);
+    assert_unharmed(&pair.theatre, load).await;
     assert!(
         !pair.theatre.alice.received().is_empty(),
         "answers were sent under this load"

@@ -7,7 +7,7 @@ use rand::{RngExt, SeedableRng};
 use whatsapp_worker::rehearsal::proxy::Weather;
 
 use super::witness::Witness;
-use super::{Pair, assert_nothing_late};
+use super::{Pair, assert_unharmed};
 use crate::load::Load;
 use crate::theatre::{Engine, full, seed};
 
@@ -55,11 +55,5 @@ async fn a_road_that_keeps_breaking_loses_and_doubles_nothing() {
         }
     }
     pair.theatre.road().set(Weather::Fair);
-    let ids = load.end().await;
-    pair.theatre.assert_each_queued_once(&ids).await;
-    Witness::of(&pair.theatre)
-        .await
-        .assert_no_stale_write()
-        .await;
-    assert_nothing_late(&pair.theatre);
+    assert_unharmed(&pair.theatre, load).await;
 }

@@ -7,7 +7,7 @@ use whatsapp_worker::clock::Boot;
 use whatsapp_worker::ids::AccountId;
 
 use super::witness::Witness;
-use super::{Pair, acquired, assert_nothing_late, contended, established, settings, ttl_ms};
+use super::{Pair, acquired, assert_unharmed, contended, established, settings, ttl_ms};
 use crate::load::Load;
 use crate::theatre::{Engine, PATIENCE, Theatre, full};
 use whatsapp_worker::rehearsal::proxy::Weather;
@@ -37,13 +37,7 @@ async fn a_server_that_restarts_or_crashes_in_mid_stream_costs_nothing() {
             tokio::time::sleep(PACE).await; // justified: another process writes the store
         }
     }
-    let ids = load.end().await;
-    pair.theatre.assert_each_queued_once(&ids).await;
-    Witness::of(&pair.theatre)
-        .await
-        .assert_no_stale_write()
-        .await;
-    assert_nothing_late(&pair.theatre);
+    let ids = assert_unharmed(&pair.theatre, load).await;
     println!(
         "connections to WhatsApp over {} messages: {}",
         ids.len(),
@@ -114,8 +108,7 @@ async fn half_a_ttl_without_the_store_costs_no_reconnect() {
     }
     assert_eq!(worker.count("whatsapp.connection.closed"), 0);
     assert_eq!(worker.count("whatsapp.lease.acquire.success"), 1);
-    let ids = load.end().await;
-    theatre.assert_each_queued_once(&ids).await;
+    assert_unharmed(&theatre, load).await;
 }
 
 #[tokio::test]
@@ -142,10 +135,7 @@ async fn three_ttls_without_the_store_end_the_session_and_it_comes_back_by_itsel
         theatre.road().set(Weather::Fair);
         established(&worker, so_far).await;
     }
-    let ids = load.end().await;
-    theatre.assert_each_queued_once(&ids).await;
-    Witness::of(&theatre).await.assert_no_stale_write().await;
-    assert_nothing_late(&theatre);
+    assert_unharmed(&theatre, load).await;
 }
 
 /// The standby has a road of its own: only the holder is cut off.
@@ -175,8 +165,7 @@ async fn a_holder_that_alone_is_cut_off_is_replaced_and_its_late_writes_are_refu
     tokio::time::sleep(began.plus(3 * SHORT).remaining()).await; // justified: how long it is cut off is the test
     theatre.road().set(Weather::Fair);
     contended(&cut_off, then, &standby).await;
-    let ids = load.end().await;
-    theatre.assert_each_queued_once(&ids).await;
+    assert_unharmed(&theatre, load).await;
     let after = witness.committed().await;
     for (old, rows) in before.iter().filter(|(old, _)| **old < epoch) {
         assert_eq!(
@@ -185,8 +174,6 @@ async fn a_holder_that_alone_is_cut_off_is_replaced_and_its_late_writes_are_refu
         );
     }
     assert_eq!(witness.epoch().await, epoch);
-    witness.assert_no_stale_write().await;
-    assert_nothing_late(&theatre);
     assert_eq!(standby.count("whatsapp.connection.closed"), 0);
     println!("taken over after {took:?}");
 }

@@ -3,8 +3,7 @@
 
 use sqlx::any::AnyPoolOptions;
 
-use super::witness::Witness;
-use super::{Pair, acquired, contended, established};
+use super::{Pair, acquired, assert_unharmed, contended, established};
 use crate::load::Load;
 use crate::theatre::{Engine, PATIENCE, Theatre, on_each_engine};
 use std::time::Duration;
@@ -52,12 +51,7 @@ async fn a_worker_runs_restarts_and_takes_over_on_a_newer_schema(engine: Engine)
         pair.change_places();
         contended(&pair.standby, 0, &pair.active).await;
     }
-    let ids = load.end().await;
-    pair.theatre.assert_each_queued_once(&ids).await;
-    Witness::of(&pair.theatre)
-        .await
-        .assert_no_stale_write()
-        .await;
+    assert_unharmed(&pair.theatre, load).await;
 
     migrate(
         &pair.theatre,

@@ -7,9 +7,9 @@ use crate::cli::CliError;
 use crate::cli::confirm::confirm;
 use crate::clock::Boot;
 use crate::config::Config;
-use crate::fleet::share;
+use crate::fleet::share::Worker;
 use crate::ids::{AccountId, OwnerId};
-use crate::store::{Account, LeaseRow, Store, WorkerRow};
+use crate::store::{Account, LeaseRow, Store};
 
 /// The store is looked at again at least this often.
 const LOOK: Duration = Duration::from_millis(500);
@@ -32,18 +32,18 @@ pub(super) async fn transfer(
             "account '{account}' is disabled: no worker takes it; `whatsapp-worker accounts enable {account}`"
         )));
     }
-    if !row.is_free() && share::names(to, &row.owner) {
-        put!("Account '{account}' is with '{}' already.", row.owner);
+    if let Some(holder) = row.holder().filter(|holder| holder.is_called(to)) {
+        put!("Account '{account}' is with '{holder}' already.");
         return Ok(());
     }
-    let workers = store.workers().await?;
+    let workers = living(store).await?;
     let taker = find(&workers, &known, to)?;
-    let held = store.leases().await?;
-    let held = held
+    let leases = store.leases().await?;
+    let held = leases
         .iter()
-        .filter(|row| !row.is_free() && row.owner == taker.owner)
-        .count();
-    if i64::try_from(held).unwrap_or(i64::MAX) >= taker.capacity {
+        .filter(|row| row.holder() == Some(&taker.owner));
+    let held = held.count();
+    if held >= taker.capacity as usize {
         return Err(CliError::Failed(format!(
             "'{}' holds {held} accounts and its WORKER_CAPACITY is {}: it takes no more",
             taker.owner, taker.capacity
@@ -83,7 +83,7 @@ pub(super) async fn release(
         put!("The lease of account '{account}' is free already.");
         return Ok(());
     }
-    let workers = store.workers().await?;
+    let workers = living(store).await?;
     if !workers.iter().any(|worker| worker.owner == row.owner) {
         return Err(CliError::TryLater(format!(
             "account '{account}' is held by '{}', which is no living worker and cannot be asked (dead, frozen, or a `link` command): the lease ends in {}; --force takes it away now",
@@ -194,22 +194,18 @@ async fn wait(
     )))
 }
 
+async fn living(store: &Store) -> Result<Vec<Worker>, CliError> {
+    let rows = store.workers().await?;
+    Ok(rows.into_iter().map(|row| row.told.into()).collect())
+}
+
 /// Why `worker` would not take the account.
-fn obstacle(worker: &WorkerRow, account: &Account) -> Option<&'static str> {
-    let listed = worker.accounts == "*"
-        || worker
-            .accounts
-            .split(',')
-            .any(|id| id.trim() == account.id.as_str());
-    let at_home = account
-        .auth_home
-        .as_ref()
-        .is_none_or(|home| *home == worker.installation);
+fn obstacle(worker: &Worker, account: &Account) -> Option<&'static str> {
     if worker.draining {
         Some("it is shutting down")
-    } else if !listed {
+    } else if !worker.wants.include(&account.id) {
         Some("its WHATSAPP_ACCOUNT_ID does not name the account")
-    } else if !at_home {
+    } else if !worker.is_at_home(account.auth_home.as_deref()) {
         Some("the account's local auth state is on another installation")
     } else {
         None
@@ -217,12 +213,8 @@ fn obstacle(worker: &WorkerRow, account: &Account) -> Option<&'static str> {
 }
 
 /// The worker that `name` means.
-fn find<'a>(
-    workers: &'a [WorkerRow],
-    account: &Account,
-    name: &str,
-) -> Result<&'a WorkerRow, CliError> {
-    let able = |worker: &&WorkerRow| obstacle(worker, account).is_none();
+fn find<'a>(workers: &'a [Worker], account: &Account, name: &str) -> Result<&'a Worker, CliError> {
+    let able = |worker: &&Worker| obstacle(worker, account).is_none();
     let told = |owners: Vec<&OwnerId>| {
         if owners.is_empty() {
             "none".to_owned()
@@ -240,11 +232,11 @@ fn find<'a>(
                 .collect(),
         )
     };
-    let named: Vec<&WorkerRow> = workers
+    let named: Vec<&Worker> = workers
         .iter()
-        .filter(|worker| share::names(name, &worker.owner))
+        .filter(|worker| worker.owner.is_called(name))
         .collect();
-    let fitting: Vec<&WorkerRow> = named.iter().copied().filter(able).collect();
+    let fitting: Vec<&Worker> = named.iter().copied().filter(able).collect();
     match (fitting.as_slice(), named.as_slice()) {
         ([worker], _) => Ok(worker),
         ([], []) => Err(CliError::Failed(format!(

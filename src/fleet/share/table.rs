@@ -4,7 +4,8 @@ use std::cmp::Ordering;
 use std::collections::HashMap;
 use std::time::Duration;
 
-use super::{Fleet, HandOver, Holding, Plan, Seat, Unplaced, Wants, Worker, is_eligible, names};
+use super::{Fleet, HandOver, Holding, Plan, Seat, Unplaced, Worker, is_eligible};
+use crate::config::Accounts;
 use crate::ids::{AccountId, OwnerId};
 
 /// The least time that everybody else leaves to the predicted taker: longer than the poll of a store
@@ -136,13 +137,15 @@ impl<'a> Table<'a> {
                 return by.map_or(Place::Falling, Place::With);
             };
             // The holder's own name asks for nothing.
-            if let Some(by) = by.filter(|by| names(successor, &workers[*by].owner)) {
+            if let Some(by) = by.filter(|by| workers[*by].owner.is_called(successor)) {
                 return Place::With(by);
             }
             (0..workers.len())
                 .find(|worker| {
                     let worker = workers[*worker];
-                    names(successor, &worker.owner) && !worker.draining && is_eligible(worker, seat)
+                    worker.owner.is_called(successor)
+                        && !worker.draining
+                        && is_eligible(worker, seat)
                 })
                 .map_or(Place::Falling, Place::Bound)
         };
@@ -209,7 +212,7 @@ impl<'a> Table<'a> {
         without: Option<usize>,
     ) -> Vec<Option<usize>> {
         let rank = |worker: usize, seat: usize| {
-            let listed = matches!(self.workers[worker].wants, Wants::Listed(_));
+            let listed = matches!(self.workers[worker].wants, Accounts::Listed(_));
             (
                 self.is_sent_away(worker, seat),
                 self.suspect[worker],
@@ -240,7 +243,7 @@ impl<'a> Table<'a> {
         room: usize,
     ) -> Vec<(AccountId, Duration)> {
         let me = self.me;
-        let listed = matches!(self.workers[me].wants, Wants::Listed(_));
+        let listed = matches!(self.workers[me].wants, Accounts::Listed(_));
         let before_me = (0..self.workers.len())
             .filter(|&w| w != me && !self.workers[w].draining)
             .filter(|&w| self.loads[w].cmp_with(0, self.loads[me], 0).is_lt())
@@ -271,7 +274,7 @@ impl<'a> Table<'a> {
     /// Plays the moves of the whole fleet in their order until one is mine.
     fn hand_over(&self, shunned: &[&OwnerId]) -> Option<HandOver> {
         let sharing =
-            |w: &usize| self.workers[*w].wants == Wants::All && !self.workers[*w].draining;
+            |w: &usize| self.workers[*w].wants == Accounts::All && !self.workers[*w].draining;
         let mut givers: Vec<usize> = (0..self.workers.len()).filter(sharing).collect();
         let mut getters: Vec<usize> = givers
             .iter()

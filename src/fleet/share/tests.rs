@@ -17,7 +17,7 @@ fn worker(name: &str) -> Worker {
     Worker {
         owner: owner(name),
         capacity: 1000,
-        wants: Wants::All,
+        wants: Accounts::All,
         draining: false,
         installation: "here".to_owned(),
     }
@@ -307,7 +307,7 @@ fn an_account_with_local_auth_goes_only_to_workers_of_its_installation() {
 #[test]
 fn a_listed_account_is_bid_for_at_once_and_never_given_away() {
     let mut listed = worker("w1");
-    listed.wants = Wants::Listed(["a", "b", "c"].map(account).into());
+    listed.wants = Accounts::Listed(["a", "b", "c"].map(account).into());
     let seats = [held("a", "w1", 1), held("b", "w1", 1), free("c"), free("d")];
     let all = worker("w2");
     let plan = plan_of(&[listed.clone(), all.clone()], &seats);

@@ -5,15 +5,16 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::sync::{oneshot, watch};
-use tracing::{info, warn};
+use tracing::info;
 
-use super::{Leases, Term};
+use super::work::{Parting, Work};
+use super::{Bureau, Term};
 use crate::clock::Boot;
 use crate::ids::{AccountId, Epoch, OwnerId};
 use crate::lease::core::{Action, Core, Event, Loss, Pace, Seen};
 use crate::lease::timing::LeaseTiming;
 use crate::lease::trust::Trust;
-use crate::store::{Fence, LeaseRow, StoreError};
+use crate::store::{Fence, LeaseRow};
 use crate::telemetry::event::{self, Event as Told};
 
 /// Contention is told when it begins, when the holder changes, and then this often at most.
@@ -21,17 +22,19 @@ const REMIND: Duration = Duration::from_mins(1);
 /// A standby of a whole fleet reminds of each account less often.
 const REMIND_EACH: Duration = Duration::from_millis(100);
 
-/// The state behind [`Leases`].
+/// The state behind [`super::Leases`].
 #[derive(Debug)]
 pub(super) struct Desk {
     core: Core,
     owner: OwnerId,
     timing: LeaseTiming,
-    handicaps: HashMap<AccountId, Option<Duration>>,
+    /// How long each bid waits for better placed workers; what is not here is not bid for. `None`:
+    /// nobody places, and everything is bid for at once.
+    placed: Option<HashMap<AccountId, Duration>>,
     bids: HashMap<AccountId, oneshot::Sender<Term>>,
     held: HashMap<AccountId, Held>,
     /// Why a lease is given up, from the supervisor's word to the core's action.
-    partings: HashMap<AccountId, (String, oneshot::Sender<bool>)>,
+    partings: HashMap<AccountId, (&'static str, oneshot::Sender<bool>)>,
     work: VecDeque<Work>,
     renewals: u64,
     wake: Option<Boot>,
@@ -47,64 +50,13 @@ struct Held {
     call: watch::Sender<Option<&'static str>>,
 }
 
-/// What the store is to be asked.
-#[derive(Debug)]
-pub(super) enum Work {
-    Look,
-    Acquire {
-        account: AccountId,
-        unchanged: Option<(Epoch, i64)>,
-        dead: Option<Epoch>,
-    },
-    Renew {
-        number: u64,
-        fences: Vec<Arc<Fence>>,
-    },
-    Release(Parting),
-}
-
-/// A lease that is being given up.
-#[derive(Debug)]
-pub(super) struct Parting {
-    pub(super) fence: Arc<Fence>,
-    pub(super) why: String,
-    waits: Option<oneshot::Sender<bool>>,
-}
-
-impl Parting {
-    /// Tells everybody how it went.
-    pub(super) fn settle(self, owner: &OwnerId, outcome: Result<bool, StoreError>) {
-        let account = self.fence.account();
-        let ours = match outcome {
-            Ok(true) => {
-                event::emit(Told::LeaseReleased {
-                    account,
-                    owner,
-                    epoch: self.fence.epoch(),
-                    reason: &self.why,
-                });
-                true
-            }
-            Ok(false) => false,
-            Err(error) => {
-                warn!(%account, %error, "the lease could not be released: it ends by its TTL");
-                false
-            }
-        };
-        if let Some(waits) = self.waits {
-            // Whoever released may have gone since.
-            let _ = waits.send(ours);
-        }
-    }
-}
-
 impl Desk {
     pub(super) fn new(owner: OwnerId, timing: LeaseTiming, pace: Pace) -> Self {
         Self {
             core: Core::new(timing, pace),
             owner,
             timing,
-            handicaps: HashMap::new(),
+            placed: None,
             bids: HashMap::new(),
             held: HashMap::new(),
             partings: HashMap::new(),
@@ -134,23 +86,46 @@ impl Desk {
     pub(super) fn bid(&mut self, account: &AccountId, now: Boot) -> oneshot::Receiver<Term> {
         let (tell, won) = oneshot::channel();
         self.bids.insert(account.clone(), tell);
-        if let Some(handicap) = self.handicap_of(account) {
-            let account = account.clone();
-            self.hear(Event::Bid { account, handicap }, now);
-        }
+        self.pursue(account.clone(), self.handicap(account), now);
         won
     }
 
+    /// Nothing is left to withdraw of a bid that was won.
     pub(super) fn withdraw(&mut self, account: &AccountId, now: Boot) {
-        self.bids.remove(account);
-        self.told.remove(account);
-        self.hear(
-            Event::Withdraw {
-                account: account.clone(),
-            },
-            now,
-        );
-        self.recall(account, now);
+        if self.bids.remove(account).is_some() {
+            self.told.remove(account);
+            self.pursue(account.clone(), None, now);
+        }
+    }
+
+    pub(super) fn place(&mut self, bids: HashMap<AccountId, Duration>, now: Boot) {
+        let before = self.placed.replace(bids);
+        let moved: Vec<AccountId> = self
+            .bids
+            .keys()
+            .filter(|account| handicap(before.as_ref(), account) != self.handicap(account))
+            .cloned()
+            .collect();
+        for account in moved {
+            let handicap = self.handicap(&account);
+            self.pursue(account, handicap, now);
+        }
+    }
+
+    fn handicap(&self, account: &AccountId) -> Option<Duration> {
+        handicap(self.placed.as_ref(), account)
+    }
+
+    /// Bids after `handicap`, or not at all.
+    fn pursue(&mut self, account: AccountId, handicap: Option<Duration>, now: Boot) {
+        match handicap {
+            Some(handicap) => self.hear(Event::Bid { account, handicap }, now),
+            None => {
+                let of = account.clone();
+                self.hear(Event::Withdraw { account }, now);
+                self.recall(&of, now);
+            }
+        }
     }
 
     /// A bid that has not been sent need not be: it counts as refused.
@@ -164,48 +139,16 @@ impl Desk {
         }
     }
 
-    pub(super) fn handicap(&mut self, account: &AccountId, handicap: Option<Duration>, now: Boot) {
-        let before = self.handicap_of(account);
-        self.handicaps.insert(account.clone(), handicap);
-        if before == handicap || !self.bids.contains_key(account) {
-            return;
-        }
-        let of = account.clone();
-        match handicap {
-            Some(handicap) => self.hear(
-                Event::Bid {
-                    account: of,
-                    handicap,
-                },
-                now,
-            ),
-            None => {
-                self.hear(Event::Withdraw { account: of }, now);
-                self.recall(account, now);
-            }
-        }
-    }
-
-    /// An account that nobody placed is bid for at once.
-    fn handicap_of(&self, account: &AccountId) -> Option<Duration> {
-        let placed = self.handicaps.get(account).copied();
-        placed.unwrap_or(Some(Duration::ZERO))
-    }
-
-    pub(super) fn saw(&mut self, rows: Vec<(LeaseRow, Seen)>, now: Boot) {
-        let mut seen = Vec::with_capacity(rows.len());
-        for (row, sight) in rows {
-            if sight.dead && !self.held.contains_key(&row.account) {
-                info!(account = %row.account, holder = %row.owner, "the holder's process on this machine is dead");
-            }
-            self.tell_contended(&row, now);
-            seen.push(sight);
+    /// Answers a look: the rows, and the same as the core sees them.
+    pub(super) fn saw(&mut self, rows: &[LeaseRow], seen: Vec<Seen>, now: Boot) {
+        for row in rows {
+            self.tell_contended(row, now);
         }
         self.hear(Event::Seen { rows: seen }, now);
     }
 
     /// A bid was granted. The core decides whether it is still wanted.
-    pub(super) fn won(&mut self, leases: &Leases, fence: Fence, now: Boot) {
+    pub(super) fn won(&mut self, bureau: &Arc<Bureau>, fence: Fence, now: Boot) {
         let fence = Arc::new(fence);
         let account = fence.account().clone();
         let epoch = fence.epoch();
@@ -217,7 +160,7 @@ impl Desk {
             match action {
                 Action::Won { trusted_until, .. } => {
                     let trust = Trust::until(trusted_until);
-                    self.begin_term(leases, fence.clone(), trust, now);
+                    self.begin_term(bureau, fence.clone(), trust, now);
                 }
                 Action::Release { .. } => self.part(fence.clone(), None),
                 action => self.act(action),
@@ -225,18 +168,18 @@ impl Desk {
         }
     }
 
-    fn begin_term(&mut self, leases: &Leases, fence: Arc<Fence>, trust: Trust, now: Boot) {
+    fn begin_term(&mut self, bureau: &Arc<Bureau>, fence: Arc<Fence>, trust: Trust, now: Boot) {
         let account = fence.account().clone();
         let (tell_loss, loss) = watch::channel(None);
         let (tell_call, call) = watch::channel(None);
         self.told.remove(&account);
         event::emit(Told::LeaseAcquired {
             account: &account,
-            owner: leases.owner(),
+            owner: &self.owner,
             epoch: fence.epoch(),
             ttl: self.timing.ttl(),
         });
-        let term = Term::new(leases.clone(), fence.clone(), trust.clone(), loss, call);
+        let term = Term::new(bureau.clone(), fence.clone(), trust.clone(), loss, call);
         let held = Held {
             fence: fence.clone(),
             trust,
@@ -251,14 +194,14 @@ impl Desk {
         if let Some(term) = undelivered {
             // The bidder went away in this very moment.
             term.forget();
-            self.release(&fence, "nobody waits for it".to_owned(), now);
+            self.release(&fence, "nobody waits for it", now);
         }
     }
 
     pub(super) fn release(
         &mut self,
         fence: &Fence,
-        why: String,
+        why: &'static str,
         now: Boot,
     ) -> oneshot::Receiver<bool> {
         let (tell, ours) = oneshot::channel();
@@ -317,11 +260,16 @@ impl Desk {
                 account,
                 unchanged,
                 dead,
-            } => self.work.push_back(Work::Acquire {
-                account,
-                unchanged,
-                dead,
-            }),
+            } => {
+                if dead.is_some() {
+                    info!(%account, "its last holder is known to be gone: taking over");
+                }
+                self.work.push_back(Work::Acquire {
+                    account,
+                    unchanged,
+                    dead,
+                });
+            }
             Action::Renew { leases } => {
                 self.renewals += 1;
                 let fence = |(account, _): &(AccountId, Epoch)| {
@@ -362,10 +310,10 @@ impl Desk {
         }
     }
 
-    fn part(&mut self, fence: Arc<Fence>, parting: Option<(String, oneshot::Sender<bool>)>) {
+    fn part(&mut self, fence: Arc<Fence>, parting: Option<(&'static str, oneshot::Sender<bool>)>) {
         let (why, waits) = match parting {
             Some((why, waits)) => (why, Some(waits)),
-            None => ("not wanted any more".to_owned(), None),
+            None => ("not wanted any more", None),
         };
         // Others wait for it, and nobody for our bids.
         self.work
@@ -393,6 +341,13 @@ impl Desk {
     }
 }
 
+fn handicap(
+    placed: Option<&HashMap<AccountId, Duration>>,
+    account: &AccountId,
+) -> Option<Duration> {
+    placed.map_or(Some(Duration::ZERO), |placed| placed.get(account).copied())
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -412,14 +367,14 @@ mod tests {
         let now = Boot::from_ms(0);
         let _waiting = desk.bid(&account, now);
         assert!(matches!(desk.next_work(true), Some(Work::Look)));
-        desk.saw(Vec::new(), now);
+        desk.saw(&[], Vec::new(), now);
         assert!(desk.next_work(false).is_none(), "bids wait for room");
         desk.withdraw(&account, now);
         assert!(desk.next_work(true).is_none(), "nobody wants it any more");
         let later = now.plus(Duration::from_secs(2));
         let _waiting = desk.bid(&account, later);
         assert!(matches!(desk.next_work(true), Some(Work::Look)));
-        desk.saw(Vec::new(), later);
+        desk.saw(&[], Vec::new(), later);
         assert!(matches!(desk.next_work(true), Some(Work::Acquire { .. })));
     }
 }

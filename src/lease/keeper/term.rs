@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use tokio::sync::watch;
 
-use super::Leases;
+use super::Bureau;
 use crate::lease::core::Loss;
 use crate::lease::trust::Trust;
 use crate::store::Fence;
@@ -13,7 +13,7 @@ use crate::store::Fence;
 /// trust for everything else. Dropping it ends the trust at once and releases the lease.
 #[derive(Debug)]
 pub struct Term {
-    leases: Leases,
+    bureau: Arc<Bureau>,
     fence: Arc<Fence>,
     trust: Trust,
     loss: watch::Receiver<Option<Loss>>,
@@ -23,14 +23,14 @@ pub struct Term {
 
 impl Term {
     pub(super) const fn new(
-        leases: Leases,
+        bureau: Arc<Bureau>,
         fence: Arc<Fence>,
         trust: Trust,
         loss: watch::Receiver<Option<Loss>>,
         call: watch::Receiver<Option<&'static str>>,
     ) -> Self {
         Self {
-            leases,
+            bureau,
             fence,
             trust,
             loss,
@@ -53,8 +53,8 @@ impl Term {
     /// account's credentials. `Err`: the lease is lost, or the store cannot tell and nothing may be
     /// concluded from that (`None`). Cancel safe.
     pub async fn confirm(&self) -> Result<(), Option<Loss>> {
-        let mut beats = self.leases.0.beats.subscribe();
-        let before = self.leases.step(|desk, now| desk.confirm(now));
+        let mut beats = self.bureau.beats.subscribe();
+        let before = self.bureau.step(|desk, now| desk.confirm(now));
         // Losing the race loses nothing: both are levels.
         let answered = tokio::select! {
             biased;
@@ -89,12 +89,12 @@ impl Term {
 
     /// Gives the lease up. The caller has closed the socket and flushed everything before. Returns
     /// whether it was still ours. Not cancel safe: a dropped release may still happen.
-    pub async fn release(mut self, why: &str) -> bool {
+    pub async fn release(mut self, why: &'static str) -> bool {
         self.given_up = true;
         self.trust.revoke();
         let released = self
-            .leases
-            .step(|desk, now| desk.release(&self.fence, why.to_owned(), now));
+            .bureau
+            .step(|desk, now| desk.release(&self.fence, why, now));
         released.await.unwrap_or(false)
     }
 
@@ -102,7 +102,7 @@ impl Term {
     pub fn fenced(mut self) {
         self.given_up = true;
         self.trust.revoke();
-        self.leases.step(|desk, now| desk.fenced(&self.fence, now));
+        self.bureau.step(|desk, now| desk.fenced(&self.fence, now));
     }
 
     /// Ends it without telling the desk, which knows.
@@ -117,8 +117,8 @@ impl Drop for Term {
         if !self.given_up {
             // Nobody waits for the answer.
             drop(
-                self.leases
-                    .step(|desk, now| desk.release(&self.fence, "dropped".to_owned(), now)),
+                self.bureau
+                    .step(|desk, now| desk.release(&self.fence, "dropped", now)),
             );
         }
     }

@@ -12,6 +12,7 @@ use tokio::process::Command;
 
 use super::PostgresOptions;
 use crate::clock::Boot;
+use crate::rehearsal::process;
 
 /// How long a server may take to start: it may have to recover first.
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -135,7 +136,7 @@ impl Site {
                 Ok(connection) => return connection.close().await.map_err(Error::other),
                 Err(error) => error,
             };
-            if has_ended(server) || Boot::now().since(began) > PATIENCE {
+            if process::has_ended(server) || Boot::now().since(began) > PATIENCE {
                 return Err(Error::other(format!(
                     "PostgreSQL does not answer on port {}: {error}; it logged:\n{}",
                     self.port,
@@ -219,12 +220,4 @@ pub(super) fn unprivileged_user() -> Result<Option<(u32, u32)>> {
         .ok_or_else(|| {
             Error::other("no unprivileged user 'postgres' or 'nobody' to run PostgreSQL as")
         })
-}
-
-/// Whether a process is gone, or only waits for its parent to hear of its end.
-fn has_ended(process: u32) -> bool {
-    let stat = std::fs::read_to_string(format!("/proc/{process}/stat")).unwrap_or_default();
-    // proc_pid_stat(5): the state follows the name in parentheses, which may contain anything.
-    let state = stat.rsplit_once(") ").map_or("", |(_, rest)| rest);
-    state.is_empty() || state.starts_with(['Z', 'X'])
 }

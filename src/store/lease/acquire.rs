@@ -8,7 +8,7 @@ use super::{LeaseRow, SELECT, millis};
 use crate::ids::{AccountId, Epoch, OwnerId, Token};
 use crate::store::audit::{self, Entry};
 use crate::store::connections::Tx;
-use crate::store::{Fence, Result, Store};
+use crate::store::{Fence, Result, Store, workers};
 
 /// A bid for a lease.
 #[derive(Clone, Debug)]
@@ -75,7 +75,7 @@ impl Store {
             };
             audit::write(&mut tx, entry).await?;
             if before.owner != *bid.owner {
-                strike_off(&mut tx, &before.owner).await?;
+                workers::strike_off(&mut tx, &before.owner).await?;
             }
         }
         let entry = Entry {
@@ -123,11 +123,4 @@ async fn take(tx: &mut Tx, bid: &AcquireLease<'_>, token: &Token) -> Result<Opti
         .bind(bid.dead.map_or(-1, |epoch| epoch.0))
         .fetch_optional(tx)
         .await?)
-}
-
-/// Nobody is to count on a worker that lost a lease before it registers again.
-async fn strike_off(tx: &mut Tx, owner: &OwnerId) -> Result<()> {
-    let strike = tx.sql("UPDATE workers SET expires_at = 0 WHERE owner = $1 AND expires_at <> 0");
-    query(strike).bind(owner.as_str()).execute(tx).await?;
-    Ok(())
 }

@@ -98,7 +98,7 @@ impl World {
                 continue;
             }
             let yielding = |at: usize| match &seat.successor {
-                Some(name) if !names(name, &self.workers[at].owner) => 200,
+                Some(name) if !self.workers[at].owner.is_called(name) => 200,
                 _ => 0,
             };
             let best = bids
@@ -129,7 +129,10 @@ impl World {
                 continue;
             };
             let holder = self.workers.iter().find(|worker| worker.owner == *by);
-            let moved = seat.successor.as_ref().is_some_and(|name| !names(name, by));
+            let moved = seat
+                .successor
+                .as_ref()
+                .is_some_and(|name| !by.is_called(name));
             if moved || holder.is_none_or(|holder| holder.draining) {
                 self.moves += usize::from(moved);
                 seat.holding = Holding::Free(Some(by.clone()));
