@@ -13,6 +13,7 @@ mod operating;
 mod postgres;
 mod production;
 mod rollover;
+mod sessions;
 mod stopping;
 mod store;
 mod switches;
