@@ -54,6 +54,10 @@ impl App {
     /// # Errors
     /// [`StartError`].
     pub async fn build(config: Config) -> Result<Self, StartError> {
+        config
+            .auth
+            .check_for_worker()
+            .map_err(|error| StartError::Config(error.to_string()))?;
         let wrong = |error: &dyn std::error::Error| StartError::Config(error.to_string());
         let owner = OwnerId::incarnate(&config.worker_id)
             .map_err(|error| StartError::Config(format!("WORKER_ID: {error}")))?;

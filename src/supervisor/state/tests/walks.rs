@@ -57,7 +57,7 @@ impl Hands {
                 assert!(!stopping, "a session after the stop");
                 self.session = true;
             }
-            Command::Pause(_) | Command::Nudge => assert!(self.session),
+            Command::Pause(_) | Command::Nudge | Command::Attend => assert!(self.session),
             Command::Drain => {
                 assert!(self.session && !self.told_to_end);
                 self.told_to_end = true;
