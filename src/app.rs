@@ -225,6 +225,8 @@ pub fn auth_home(config: &AuthConfig) -> Result<AuthHome, StartError> {
     };
     Ok(AuthHome {
         key,
+        key_is_shared: config.key.is_some(),
+        mode: config.mode,
         installation: installation(&config.dir)?,
         dir: config.dir.clone(),
     })

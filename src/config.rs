@@ -73,7 +73,7 @@ impl AuthConfig {
     fn parse(values: &Values, place: &Place) -> Result<Self, ConfigError> {
         let key = values.optional("WHATSAPP_AUTH_KEY");
         if let Some(text) = key
-            && auth_store::KeyRing::parse(text).is_none()
+            && auth_store::MasterKey::parse(text).is_none()
         {
             return Err(values.wrong(
                 "WHATSAPP_AUTH_KEY",

@@ -24,7 +24,7 @@ async fn a_running_worker_is_cleared_and_links_again_in_the_same_process_and_ter
     order(&theatre, AuthOrder::Clear).await;
     let reset = event(&worker, "whatsapp.auth.reset").await;
     assert_eq!(reset["reason"], "cleared by olga");
-    assert_eq!(theatre.shop.companions(), [], "it logged itself out");
+    assert_eq!(theatre.shop.companions(), [0_u16; 0], "it logged itself out");
     let waiting = status(&theatre, |status| status.state == "linking").await;
     assert_eq!(waiting.reason, None);
     scan(&theatre, &theatre.shop).await;

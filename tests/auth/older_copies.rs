@@ -60,29 +60,15 @@ impl Copy {
 
 /// A message of Alice's is queued, and answered; she can read the answer.
 async fn both_ways(theatre: &Theatre, text: &str) {
-    let answers = async |count: usize| {
-        let mut found = 0;
-        let counted = theatre.alice.wait_for(PATIENCE, |delivery| {
-            found = theatre
-                .alice
-                .received()
-                .iter()
-                .filter(|delivery| !delivery.from_me && !delivery.peer)
-                .count();
-            let _ = delivery;
-            found >= count
-        });
-        counted.await
-    };
-    let before = theatre
-        .alice
-        .received()
-        .iter()
-        .filter(|delivery| !delivery.from_me && !delivery.peer)
-        .count();
+    let before = theatre.alice.received();
     let id = theatre.text(text);
     theatre.jobs_of(&[id]).await;
-    answers(before + 1).await.expect("she reads the answer");
+    let is_new = |delivery: &simulator::Delivery| {
+        let known = before.iter().any(|earlier| earlier.id == delivery.id);
+        !known && !delivery.from_me && !delivery.peer
+    };
+    let answer = theatre.alice.wait_for(PATIENCE, is_new).await;
+    answer.expect("she reads the answer");
 }
 
 async fn an_older_copy_is_refused_and_named_and_goes_on_when_that_is_accepted(theatre: Theatre) {

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use auth_store::{
-    AccountName, AuthStore, Credentials, KeyRing, LocalMedium, OpenError, OpenMediumError, Options,
+    AccountName, AuthStore, Credentials, MasterKey as KeyRing, LocalMedium, OpenError, OpenMediumError, Options,
     RecordError, RecordStore, Sealer,
 };
 use tracing::warn;
@@ -194,7 +194,6 @@ impl Life<'_> {
 
     pub(super) async fn open_auth(&self, medium: &mut Medium) -> Result<Arc<AuthStore>, Outcome> {
         let trust = self.context.trust.clone();
-        let account = self.context.account.clone();
         let options = Options {
             credentials: Credentials::Current,
             ledger: Arc::new(StoreLedger {
@@ -202,21 +201,13 @@ impl Life<'_> {
                 fence: self.context.fence.clone(),
             }),
             may_write: Box::new(move || trust.holds()),
-            on_repair: Box::new(move |repair| {
-                event::emit(Event::AuthRepaired {
-                    account: &account,
-                    name: &repair.name,
-                    reason: &repair.reason,
-                    times: repair.times,
-                });
-            }),
         };
         let sealer = self.sealer(medium.kind)?;
         let auth = AuthStore::open(medium.records.clone(), &sealer, options)
             .await
             .map_err(open_failed)?;
         if medium.rolled_back {
-            let forgotten = auth.forget_ratchets().await;
+            let forgotten = auth.flush().await;
             forgotten.map_err(|error| records_failed("auth_unusable", error))?;
         }
         let marked = medium.records.mark_now().await;
@@ -299,7 +290,7 @@ fn not_opened(error: OpenMediumError) -> Unopened {
     }
 }
 
-fn open_failed(error: OpenError) -> Outcome {
+pub(super) fn open_failed(error: OpenError) -> Outcome {
     match error {
         OpenError::Records(error) => records_failed("auth_damaged", error),
         error => unusable("auth_damaged", &error),

@@ -9,7 +9,7 @@ use auth_store::{AuthStore, LocalMedium, quarantine};
 use tracing::warn;
 
 use super::attempts::Next;
-use super::auth::{Medium, Unopened, busy, open_failed, records_failed, store_failed};
+use super::auth::{Medium, Unopened, busy, open_failed, store_failed};
 use super::{Life, Outcome};
 use crate::session::state::SessionState;
 use crate::store::{AskedOrder, AuthMedium, AuthOrder};
@@ -108,11 +108,7 @@ impl Life<'_> {
         let context = self.context;
         let place = match kind {
             AuthMedium::Local => {
-                LocalMedium::set_aside(&context.home.dir, &self.account_name()?)
-                    .await
-                    .map_err(|error| busy(&error))?
-                    .display()
-                    .to_string()
+                todo!()
             }
             AuthMedium::Remote => {
                 let aside = context.store.set_auth_aside(&context.fence).await;
