@@ -12,7 +12,7 @@ pub const KEY_ID_LEN: usize = 8;
 /// Length of a nonce.
 pub const NONCE_LEN: usize = 12;
 /// The cipher's tag: nothing sealed is shorter.
-const TAG_LEN: usize = 16;
+pub(crate) const TAG_LEN: usize = 16;
 
 /// One sealed value and what is needed to open it. See `proto/sealed_record.proto`.
 #[derive(Debug, Clone, PartialEq, Eq)]
