@@ -2,6 +2,7 @@
 
 mod account;
 mod backend;
+mod baileys;
 mod cache;
 mod clock;
 mod gate;
@@ -17,10 +18,12 @@ mod reading;
 mod record;
 mod record_name;
 mod sealer;
+mod snapshot;
 mod store;
 mod writer;
 
 pub use account::{AccountName, BadAccountName};
+pub use baileys::{BaileysError, BaileysReport, SkippedFile};
 pub use gate::SignalGate;
 pub use generation::{Generation, RetiredGeneration};
 pub use inspection::{InspectError, Inspection, inspect};
@@ -30,4 +33,5 @@ pub use local::{LocalMedium, OpenMediumError};
 pub use poison::Poison;
 pub use record::{Batch, Damage, RecordError, RecordKey, RecordStore};
 pub use sealer::{MasterKey, NoRandomness, Sealer};
+pub use snapshot::{BadPassphrase, BundleError, Passphrase, Snapshot};
 pub use store::{AuthStore, Credentials, OpenError, Options};

@@ -84,7 +84,7 @@ impl fmt::Debug for MasterKey {
 }
 
 /// The system's random generator failed.
-#[derive(Debug, Clone, Copy, thiserror::Error)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("the system's random generator failed")]
 pub struct NoRandomness;
 
