@@ -7,9 +7,9 @@ use std::sync::{Arc, Mutex};
 
 use async_trait::async_trait;
 use auth_store::{
-    AccountName, AuthStore, Batch, Credentials, InboundId, InboundLedger, LedgerError, LocalMedium,
-    MasterKey, Missing, OpenError, OpenMediumError, Options, RecordError, RecordKey, RecordStore,
-    Sealer,
+    AccountName, AuthStore, Batch, Credentials, Head, InboundId, InboundLedger, Inspection,
+    LedgerError, LocalMedium, MasterKey, Missing, OpenError, OpenMediumError, Options, RecordError,
+    RecordKey, RecordStore, Sealer, inspect,
 };
 use bytes::Bytes;
 use tempfile::TempDir;
@@ -63,6 +63,14 @@ impl Account {
 
     pub async fn medium(&self, epoch: i64) -> Result<LocalMedium, OpenMediumError> {
         LocalMedium::open(&self.root, &self.name, STORE, epoch).await
+    }
+
+    /// Looks at the file without touching it.
+    pub async fn inspect(&self) -> Option<Inspection> {
+        let medium = LocalMedium::view(&self.root, &self.name).await.unwrap()?;
+        let seen = inspect(&medium, &self.sealer()).await.unwrap();
+        medium.close().await;
+        seen
     }
 
     pub async fn open(&self, epoch: i64) -> Opened {
@@ -207,6 +215,34 @@ impl RecordStore for Faulty {
         self.inner.apply(batch).await?;
         self.applied.lock().unwrap().push(batch.clone());
         Ok(())
+    }
+
+    async fn page(
+        &self,
+        after: Option<&RecordKey>,
+        limit: usize,
+    ) -> Result<Vec<(RecordKey, Bytes)>, RecordError> {
+        self.inner.page(after, limit).await
+    }
+
+    async fn count(&self, prefix: &str) -> Result<u64, RecordError> {
+        self.inner.count(prefix).await
+    }
+
+    async fn head(&self) -> Result<Option<Head>, RecordError> {
+        self.inner.head().await
+    }
+
+    async fn stamp_verified(&self) -> Result<(), RecordError> {
+        self.inner.stamp_verified().await
+    }
+
+    fn place(&self) -> String {
+        self.inner.place()
+    }
+
+    fn checks_itself(&self) -> bool {
+        self.inner.checks_itself()
     }
 }
 

@@ -7,6 +7,7 @@ mod fence;
 mod fixture;
 mod gate;
 mod generations;
+mod header;
 mod key_file;
 mod loss;
 mod poison;
