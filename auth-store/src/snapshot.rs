@@ -5,9 +5,10 @@
 //! closes one of their connections.
 
 mod bundle;
-mod install;
+pub(crate) mod install;
 
 use std::fmt;
+use std::sync::Arc;
 
 use auth_format::{ExportContents, ExportRecord};
 use wacore::store::Device;
@@ -21,6 +22,9 @@ use crate::record::{Damage, RecordError, RecordStore};
 use crate::record_name::Family;
 use crate::sealer::Sealer;
 use crate::store::{OpenError, load_log, wrong_key};
+
+/// Times that a generation which is being written is read again before it is given up.
+const TRIES: usize = 5;
 
 /// One generation of an account's credentials, in the clear. `Debug` shows none of it.
 pub struct Snapshot {
@@ -42,15 +46,27 @@ impl Snapshot {
         medium: &dyn RecordStore,
         sealer: &Sealer,
     ) -> Result<Option<Self>, OpenError> {
-        let taken = take_once(medium, sealer).await;
-        let Some(contents) = taken.map_err(|error| wrong_key(sealer, error))? else {
-            return Ok(None);
-        };
-        let generation = Generation::numbered(contents.generation);
-        Self::of(contents).map(Some).map_err(|damage| {
-            let key = generation.key(Family::Device.record([]).text());
-            RecordError::Corrupt { key, damage }.into()
-        })
+        for _ in 0..TRIES {
+            let Some(head) = medium.head().await? else {
+                return Ok(None);
+            };
+            let taken = take_once(medium, sealer).await;
+            if medium.head().await?.map(|after| after.writes) != Some(head.writes) {
+                continue;
+            }
+            let Some(mut contents) = taken.map_err(|error| wrong_key(sealer, error))? else {
+                return Ok(None);
+            };
+            contents.lineage = head.lineage;
+            contents.writes = head.writes;
+            let generation = Generation::numbered(contents.generation);
+            return Self::of(contents).map(Some).map_err(|damage| {
+                let key = generation.key(Family::Device.record([]).text());
+                RecordError::Corrupt { key, damage }.into()
+            });
+        }
+        let busy = std::io::Error::other("it is being written all the time");
+        Err(RecordError::Unavailable(Arc::new(busy)).into())
     }
 
     /// Takes contents that hold a device.
