@@ -14,6 +14,7 @@
 //! only after its commit; a reply leaves only when the backlog is through and the ratchets are
 //! durable. Failures and their answers are the closed table in [`life`].
 
+pub mod adoption;
 pub mod connection;
 pub mod decode;
 pub mod encode;

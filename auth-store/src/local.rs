@@ -21,9 +21,10 @@
 //! The one connection is opened on demand and closed after half a minute
 //! without use, which gives its memory back.
 
-pub(crate) mod file;
+mod error;
+mod file;
 mod header;
-pub(crate) mod table;
+mod table;
 
 use std::fmt;
 use std::path::{Path, PathBuf};
@@ -34,23 +35,35 @@ use bytes::Bytes;
 use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous};
 use sqlx::{Sqlite, SqliteConnection, SqlitePool, Transaction};
 
-use crate::AccountName;
+use crate::head::Head;
 use crate::record::{Batch, RecordError, RecordKey, RecordStore};
+use crate::{AccountName, clock};
 
-pub(crate) use file::{AUTH_FILE, account_file};
-pub(crate) use header::Header;
-pub use header::OpenMediumError;
+pub use error::OpenMediumError;
+use error::{classify, damaged, place};
+pub(crate) use file::AUTH_FILE;
+use file::account_file;
+use header::Header;
 
 /// How long the connection stays open without being used.
 const IDLE: Duration = Duration::from_secs(30);
 /// How long a transaction waits for another process's transaction.
 const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// The records of one account in a local file, opened for one epoch.
+/// The records of one account in a local file.
 pub struct LocalMedium {
     file: PathBuf,
-    epoch: i64,
+    access: Access,
     pool: SqlitePool,
+}
+
+/// What this process may do with the file.
+#[derive(Debug, Clone, Copy)]
+enum Access {
+    /// Read and write, as long as the file belongs to this epoch.
+    Owner { epoch: i64 },
+    /// Look at it, whoever owns it.
+    View,
 }
 
 impl LocalMedium {
@@ -68,46 +81,92 @@ impl LocalMedium {
         store_id: &str,
         epoch: i64,
     ) -> Result<Self, OpenMediumError> {
-        let file = account_file(auth_root, account);
         file::ensure(auth_root, account, store_id, epoch).await?;
-        let medium = Self {
-            pool: SqlitePoolOptions::new()
-                .max_connections(1)
-                .min_connections(0)
-                .idle_timeout(IDLE)
-                .max_lifetime(None)
-                .test_before_acquire(false)
-                .connect_lazy_with(connect_options(&file)),
-            file,
-            epoch,
-        };
-        match medium.claim(account, store_id).await {
-            Ok(()) => Ok(medium),
+        let medium = Self::over(account_file(auth_root, account), Access::Owner { epoch });
+        let claimed = medium.claim(account, store_id, epoch).await;
+        medium.or_close(claimed).await
+    }
+
+    /// Opens the account's file to look at it; `None` if there is none. Works
+    /// while another process has it open, and changes nothing, not even the
+    /// epoch: [`apply`](RecordStore::apply) is refused.
+    ///
+    /// # Errors
+    /// It is there and cannot be read.
+    pub async fn view(
+        auth_root: &Path,
+        account: &AccountName,
+    ) -> Result<Option<Self>, OpenMediumError> {
+        let file = account_file(auth_root, account);
+        if !file::exists(&file)? {
+            return Ok(None);
+        }
+        file::check_signature(&file)?;
+        let medium = Self::over(file, Access::View);
+        let checked = medium.check(account).await;
+        medium.or_close(checked).await.map(Some)
+    }
+
+    fn over(file: PathBuf, access: Access) -> Self {
+        let pool = SqlitePoolOptions::new()
+            .max_connections(1)
+            .min_connections(0)
+            .idle_timeout(IDLE)
+            .max_lifetime(None)
+            .test_before_acquire(false)
+            .connect_lazy_with(match access {
+                Access::Owner { .. } => connect_options(&file),
+                Access::View => view_options(&file),
+            });
+        Self { file, access, pool }
+    }
+
+    async fn or_close(self, opened: Result<(), OpenMediumError>) -> Result<Self, OpenMediumError> {
+        match opened {
+            Ok(()) => Ok(self),
             Err(error) => {
-                medium.close().await;
+                self.close().await;
                 Err(error)
             }
         }
     }
 
-    async fn claim(&self, account: &AccountName, store_id: &str) -> Result<(), OpenMediumError> {
+    async fn claim(
+        &self,
+        account: &AccountName,
+        store_id: &str,
+        epoch: i64,
+    ) -> Result<(), OpenMediumError> {
         let mut tx = self.begin().await?;
         let mut header = Header::read(&mut tx, &self.file).await?;
-        header.check_owner(&self.file, account, store_id)?;
-        if header.epoch > self.epoch {
+        header.check_account(&self.file, account)?;
+        header.check_store(&self.file, store_id)?;
+        if header.head.epoch > epoch {
             return Err(OpenMediumError::Fenced {
                 file: self.file.clone(),
-                ours: self.epoch,
-                stored: header.epoch,
+                ours: epoch,
+                stored: header.head.epoch,
             });
         }
         table::verify(&mut tx, &header, &self.file).await?;
-        if header.epoch < self.epoch {
-            header.epoch = self.epoch;
+        let upgraded = header.upgrade(&mut tx, &self.file).await?;
+        if upgraded || header.head.epoch < epoch {
+            header.head.epoch = epoch;
             header.write(&mut tx, &self.file).await?;
         }
         self.commit(tx).await?;
         Ok(())
+    }
+
+    async fn check(&self, account: &AccountName) -> Result<(), OpenMediumError> {
+        let mut connection = self.reader().await?;
+        // One snapshot for the header and the keys.
+        let mut tx = sqlx::Connection::begin(&mut *connection)
+            .await
+            .map_err(|error| classify(&self.file, error))?;
+        let header = Header::read(&mut tx, &self.file).await?;
+        header.check_account(&self.file, account)?;
+        Ok(table::verify(&mut tx, &header, &self.file).await?)
     }
 
     /// The file.
@@ -120,9 +179,37 @@ impl LocalMedium {
         self.pool.close().await;
     }
 
+    async fn stamp(&self, pool: &SqlitePool) -> Result<(), RecordError> {
+        let mut tx = self.begin_on(pool).await?;
+        let mut header = self.header(&mut tx).await?;
+        if !header.is_upgraded() {
+            // Only an owner brings a file to the current format.
+            return Ok(());
+        }
+        header.head.verified_ms = Some(clock::unix_millis());
+        header.write(&mut tx, &self.file).await?;
+        self.commit(tx).await
+    }
+
+    /// The header of a file whose format and owner were checked before.
+    async fn header(&self, connection: &mut SqliteConnection) -> Result<Header, RecordError> {
+        Header::read(connection, &self.file)
+            .await
+            .map_err(|error| match error {
+                OpenMediumError::Records(error) => error,
+                error => damaged(&self.file, error.to_string()),
+            })
+    }
+
     async fn begin(&self) -> Result<Transaction<'static, Sqlite>, RecordError> {
-        self.pool
-            .begin_with("BEGIN IMMEDIATE")
+        self.begin_on(&self.pool).await
+    }
+
+    async fn begin_on(
+        &self,
+        pool: &SqlitePool,
+    ) -> Result<Transaction<'static, Sqlite>, RecordError> {
+        pool.begin_with("BEGIN IMMEDIATE")
             .await
             .map_err(|error| classify(&self.file, error))
     }
@@ -145,7 +232,7 @@ impl fmt::Debug for LocalMedium {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("LocalMedium")
             .field("file", &self.file)
-            .field("epoch", &self.epoch)
+            .field("access", &self.access)
             .finish_non_exhaustive()
     }
 }
@@ -180,21 +267,61 @@ impl RecordStore for LocalMedium {
         table::keys(&mut *self.reader().await?, from, before, limit, &self.file).await
     }
 
+    async fn page(
+        &self,
+        after: Option<&RecordKey>,
+        limit: usize,
+    ) -> Result<Vec<(RecordKey, Bytes)>, RecordError> {
+        table::page(&mut *self.reader().await?, after, limit, &self.file).await
+    }
+
+    async fn count(&self, prefix: &str) -> Result<u64, RecordError> {
+        table::count_prefix(&mut *self.reader().await?, prefix, &self.file).await
+    }
+
     async fn apply(&self, batch: &Batch) -> Result<(), RecordError> {
+        let Access::Owner { epoch } = self.access else {
+            return Err(RecordError::ReadOnly);
+        };
         if batch.is_empty() {
             return Ok(());
         }
         let mut tx = self.begin().await?;
-        let mut header = Header::read(&mut tx, &self.file).await?;
-        if header.epoch != self.epoch {
+        let mut header = self.header(&mut tx).await?;
+        if header.head.epoch != epoch {
             return Err(RecordError::Fenced {
-                ours: self.epoch,
-                stored: header.epoch,
+                ours: epoch,
+                stored: header.head.epoch,
             });
         }
         table::apply(&mut tx, &mut header, batch, &self.file).await?;
         header.write(&mut tx, &self.file).await?;
         self.commit(tx).await
+    }
+
+    async fn head(&self) -> Result<Option<Head>, RecordError> {
+        let mut connection = self.reader().await?;
+        Ok(Some(self.header(&mut connection).await?.head))
+    }
+
+    async fn stamp_verified(&self) -> Result<(), RecordError> {
+        if let Access::View = self.access {
+            let owner = SqlitePoolOptions::new()
+                .max_connections(1)
+                .connect_lazy_with(connect_options(&self.file));
+            let stamped = self.stamp(&owner).await;
+            owner.close().await;
+            return stamped;
+        }
+        self.stamp(&self.pool).await
+    }
+
+    fn place(&self) -> String {
+        place(&self.file)
+    }
+
+    fn checks_itself(&self) -> bool {
+        true
     }
 }
 
@@ -209,40 +336,12 @@ fn connect_options(file: &Path) -> SqliteConnectOptions {
         .pragma("trusted_schema", "OFF")
 }
 
-/// A connection that can only read, for looking at a file that somebody else may hold.
-pub(crate) async fn connect_read_only(file: &Path) -> Result<SqliteConnection, RecordError> {
-    use sqlx::ConnectOptions as _;
+fn view_options(file: &Path) -> SqliteConnectOptions {
     SqliteConnectOptions::new()
         .filename(file)
         .create_if_missing(false)
         .read_only(true)
         .busy_timeout(BUSY_TIMEOUT)
-        .connect()
-        .await
-        .map_err(|error| classify(file, error))
-}
-
-/// Tells damage from a medium that does not answer.
-///
-/// SQLite's primary result codes are the low byte of the extended ones:
-/// 11 `SQLITE_CORRUPT`, 26 `SQLITE_NOTADB`, 1 `SQLITE_ERROR` (here: the schema
-/// is not ours, since the statements are fixed).
-pub(crate) fn classify(file: &Path, error: sqlx::Error) -> RecordError {
-    let damaged = |detail: String| RecordError::Damaged {
-        file: file.to_owned(),
-        detail,
-    };
-    match &error {
-        sqlx::Error::Database(db) => {
-            let code = db.code().and_then(|code| code.parse::<u32>().ok());
-            match code.map(|code| code & 0xff) {
-                Some(1 | 11 | 26) => damaged(db.message().to_owned()),
-                _ => RecordError::Unavailable(std::sync::Arc::new(error)),
-            }
-        }
-        sqlx::Error::ColumnDecode { .. } | sqlx::Error::Decode(_) | sqlx::Error::RowNotFound => {
-            damaged(error.to_string())
-        }
-        _ => RecordError::Unavailable(std::sync::Arc::new(error)),
-    }
+        .pragma("cell_size_check", "ON")
+        .pragma("trusted_schema", "OFF")
 }

@@ -7,11 +7,13 @@
 
 use std::error::Error;
 use std::fmt;
-use std::path::PathBuf;
 use std::sync::Arc;
 
 use async_trait::async_trait;
+use auth_format::Masked;
 use bytes::Bytes;
+
+use crate::head::Head;
 
 /// Name of one record, for example `g1/session/<address>`.
 ///
@@ -36,30 +38,6 @@ impl RecordKey {
 impl fmt::Display for RecordKey {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         Masked(&self.0).fmt(f)
-    }
-}
-
-/// Shows a text with every run of more than four digits cut to its first four.
-pub(crate) struct Masked<'a>(pub(crate) &'a str);
-
-impl fmt::Display for Masked<'_> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        const SHOWN: usize = 4;
-        let mut digits = 0;
-        for c in self.0.chars() {
-            if !c.is_ascii_digit() {
-                digits = 0;
-                write!(f, "{c}")?;
-                continue;
-            }
-            digits += 1;
-            if digits <= SHOWN {
-                write!(f, "{c}")?;
-            } else if digits == SHOWN + 1 {
-                f.write_str("…")?;
-            }
-        }
-        Ok(())
     }
 }
 
@@ -108,8 +86,37 @@ pub trait RecordStore: Send + Sync + 'static {
         limit: usize,
     ) -> Result<Vec<RecordKey>, RecordError>;
 
-    /// Makes the whole batch durable in one transaction, or nothing of it.
+    /// Reads at most `limit` records after `after`, in key order; fewer mean
+    /// that there are no more.
+    async fn page(
+        &self,
+        after: Option<&RecordKey>,
+        limit: usize,
+    ) -> Result<Vec<(RecordKey, Bytes)>, RecordError>;
+
+    /// Counts the records whose key starts with `prefix`.
+    async fn count(&self, prefix: &str) -> Result<u64, RecordError>;
+
+    /// Makes the whole batch durable in one transaction, or nothing of it. The
+    /// transaction raises [`Head::writes`] by one and brings the rest of the
+    /// head along.
     async fn apply(&self, batch: &Batch) -> Result<(), RecordError>;
+
+    /// What the medium knows of itself; `None` if nothing was ever kept here
+    /// for this account.
+    async fn head(&self) -> Result<Option<Head>, RecordError>;
+
+    /// Notes in the head that every record opened just now. Not fenced: it says
+    /// nothing that an owner relies on. Is no write: [`Head::writes`] stays.
+    async fn stamp_verified(&self) -> Result<(), RecordError>;
+
+    /// Where this is, for people: `file …/auth.db`.
+    fn place(&self) -> String;
+
+    /// Whether opening the medium compared its keys with [`Head::keys`].
+    /// Otherwise [`AuthStore::open`](crate::AuthStore::open) does it, in the
+    /// background.
+    fn checks_itself(&self) -> bool;
 }
 
 /// Why a record could not be read or written. Each variant is a decision.
@@ -132,13 +139,16 @@ pub enum RecordError {
         damage: Damage,
     },
     /// The medium itself is damaged. Restore it, or link again.
-    #[error("auth file {} is damaged: {detail}", file.display())]
+    #[error("the auth state in {place} is damaged: {detail}")]
     Damaged {
-        /// The file.
-        file: PathBuf,
+        /// The medium's [`place`](RecordStore::place).
+        place: String,
         /// What is wrong with it.
         detail: String,
     },
+    /// The medium was opened to look at it only.
+    #[error("the auth state was opened for looking only")]
+    ReadOnly,
     /// The medium did not answer; the same call may succeed later.
     #[error("auth medium unavailable: {0}")]
     Unavailable(#[source] Arc<dyn Error + Send + Sync>),
@@ -206,8 +216,11 @@ pub enum Damage {
 
 /// The smallest key that is after every key with this prefix.
 ///
-/// Prefixes end in an ASCII character, so raising the last byte keeps them text.
-pub(crate) fn after_prefix(prefix: &str) -> String {
+/// For media: keys with a prefix are the range `prefix..after_prefix(prefix)`.
+///
+/// # Panics
+/// The prefix is empty, or ends in something else than an ASCII character.
+pub fn after_prefix(prefix: &str) -> String {
     let mut end = prefix.to_owned();
     let last = end.pop().expect("a prefix is not empty");
     end.push(char::from_u32(last as u32 + 1).expect("a prefix ends in an ASCII character"));

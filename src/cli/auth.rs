@@ -1,6 +1,6 @@
 //! `auth`: the linked device's keys.
 
-use auth_store::{AccountName, Sealer, inspect};
+use auth_store::{AccountName, LocalMedium, Sealer, inspect};
 use clap::Subcommand;
 use serde_json::json;
 
@@ -27,18 +27,24 @@ impl Auth {
         let key = home.key.id();
         let name = AccountName::new(account.as_str())
             .map_err(|error| CliError::Failed(error.to_string()))?;
-        let seen = inspect(&home.dir, &Sealer::new(home.key, name))
-            .await
-            .map_err(|error| CliError::Auth(error.to_string()))?;
-        let Some(seen) = seen else {
-            return Err(CliError::Failed(format!(
+        let nothing = || {
+            CliError::Failed(format!(
                 "account '{account}' has no auth state here yet: `whatsapp-worker link --account {account}` links it"
-            )));
+            ))
         };
+        let medium = LocalMedium::view(&home.dir, &name)
+            .await
+            .map_err(|error| CliError::Auth(error.to_string()))?
+            .ok_or_else(nothing)?;
+        let seen = inspect(&medium, &Sealer::new(home.key, name)).await;
+        medium.close().await;
+        let seen = seen
+            .map_err(|error| CliError::Auth(error.to_string()))?
+            .ok_or_else(nothing)?;
         let number = seen.linked_jid.map(|jid| mask(Jid::new(jid).user()));
         let fields = vec![
             ("accountId", json!(account)),
-            ("medium", json!(format!("local {}", seen.file.display()))),
+            ("medium", json!(format!("local {}", seen.place))),
             ("number", json!(number)),
             ("linked", json!(seen.current.is_some())),
             (
@@ -47,10 +53,13 @@ impl Auth {
             ),
             ("retired", json!(seen.retired.len())),
             ("keyId", json!(key)),
-            ("epoch", json!(seen.epoch)),
+            ("epoch", json!(seen.head.epoch)),
             ("signalSessions", json!(seen.sessions)),
             ("preKeys", json!(seen.pre_keys)),
-            ("lastWrite", json!(seen.last_write_ms.map(clock::rfc3339))),
+            (
+                "lastWrite",
+                json!(seen.head.last_write_ms.map(clock::rfc3339)),
+            ),
         ];
         print_one(output, fields);
         Ok(())

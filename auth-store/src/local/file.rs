@@ -8,17 +8,18 @@ use std::path::{Path, PathBuf};
 use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqliteSynchronous};
 use sqlx::{ConnectOptions as _, Connection as _};
 
-use super::header::{Header, OpenMediumError};
-use super::{classify, table};
+use super::error::{OpenMediumError, classify, damaged};
+use super::header::Header;
+use super::table;
 use crate::AccountName;
+use crate::head::Head;
 use crate::publish::{publish, sync_directory, temporary_beside};
-use crate::record::RecordError;
 
 /// Name of the file in the account's directory.
 pub(crate) const AUTH_FILE: &str = "auth.db";
 
 /// The account's file under an auth root.
-pub(crate) fn account_file(auth_root: &Path, account: &AccountName) -> PathBuf {
+pub(super) fn account_file(auth_root: &Path, account: &AccountName) -> PathBuf {
     auth_root.join(account.as_str()).join(AUTH_FILE)
 }
 
@@ -40,10 +41,8 @@ pub(super) async fn ensure(
         return check_signature(&file);
     }
     if exists(&beside(&file, "-wal"))? {
-        return Err(damaged(
-            &file,
-            "it is gone, but its write-ahead log is there",
-        ));
+        let detail = "it is gone, but its write-ahead log is there";
+        return Err(damaged(&file, detail).into());
     }
     DirBuilder::new()
         .recursive(true)
@@ -92,9 +91,10 @@ async fn write_new(
         .connect()
         .await
         .map_err(sql)?;
+    Header::create(&mut connection).await.map_err(sql)?;
     table::create(&mut connection).await.map_err(sql)?;
-    Header::new(account, store_id, epoch)
-        .insert(&mut connection, path)
+    Header::new(account, store_id, Head::begin(epoch)?)
+        .write(&mut connection, path)
         .await?;
     connection.close().await.map_err(sql)?;
     File::open(path)
@@ -104,22 +104,22 @@ async fn write_new(
 
 /// Refuses what SQLite would take for a new database and overwrite: a file
 /// that is shorter than a database's header, or that is none.
-fn check_signature(file: &Path) -> Result<(), OpenMediumError> {
+pub(super) fn check_signature(file: &Path) -> Result<(), OpenMediumError> {
     const SIGNATURE: &[u8; 16] = b"SQLite format 3\0";
     const HEADER_LEN: usize = 100;
     let mut header = [0; HEADER_LEN];
     let read = File::open(file).and_then(|mut opened| opened.read_exact(&mut header));
     match read {
         Ok(()) if header.starts_with(SIGNATURE) => Ok(()),
-        Ok(()) => Err(damaged(file, "it is no SQLite database")),
+        Ok(()) => Err(damaged(file, "it is no SQLite database").into()),
         Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => {
-            Err(damaged(file, "it is cut short"))
+            Err(damaged(file, "it is cut short").into())
         }
         Err(error) => Err(io_error(file)(error)),
     }
 }
 
-pub(crate) fn exists(path: &Path) -> Result<bool, OpenMediumError> {
+pub(super) fn exists(path: &Path) -> Result<bool, OpenMediumError> {
     match path.symlink_metadata() {
         Ok(_) => Ok(true),
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),
@@ -138,13 +138,6 @@ fn beside(file: &Path, suffix: &str) -> PathBuf {
     let mut name = file.as_os_str().to_owned();
     name.push(suffix);
     name.into()
-}
-
-fn damaged(file: &Path, detail: &str) -> OpenMediumError {
-    OpenMediumError::Records(RecordError::Damaged {
-        file: file.to_owned(),
-        detail: detail.to_owned(),
-    })
 }
 
 fn io_error(path: &Path) -> impl FnOnce(io::Error) -> OpenMediumError {

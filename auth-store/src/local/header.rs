@@ -1,213 +1,192 @@
 //! The one row that says whose file this is and who may write to it.
 
-use std::io;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use ring::digest;
+use sqlx::sqlite::SqliteRow;
 use sqlx::{Row as _, SqliteConnection};
 
-use super::classify;
-use super::table::KeySet;
+use super::error::{OpenMediumError, classify, damaged};
 use crate::AccountName;
+use crate::head::{Head, KeySet};
 use crate::record::RecordError;
 
 /// Version of the file's layout.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 struct LocalFormat(i64);
 
 impl LocalFormat {
-    const CURRENT: Self = Self(1);
-}
-
-/// Why an account's file cannot be used by this process.
-#[derive(Debug, thiserror::Error)]
-pub enum OpenMediumError {
-    /// A newer owner has it. Step down.
-    #[error(
-        "{} was opened by epoch {stored}, this process holds epoch {ours}",
-        file.display()
-    )]
-    Fenced {
-        /// The file.
-        file: PathBuf,
-        /// Epoch of the caller.
-        ours: i64,
-        /// Epoch in the file.
-        stored: i64,
-    },
-    /// It belongs to another shared store: operating it here would split the account.
-    #[error(
-        "{} belongs to store {found}, this worker uses store {ours}: point the worker at that \
-         store, or give it an auth directory of its own",
-        file.display()
-    )]
-    ForeignStore {
-        /// The file.
-        file: PathBuf,
-        /// Store in the file.
-        found: String,
-        /// Store of the caller.
-        ours: String,
-    },
-    /// It holds another account.
-    #[error("{} holds account {found}, not {ours}", file.display())]
-    ForeignAccount {
-        /// The file.
-        file: PathBuf,
-        /// Account in the file.
-        found: String,
-        /// Account of the caller.
-        ours: AccountName,
-    },
-    /// It was written by a newer release.
-    #[error("{} has format {found}, this release knows format {known}", file.display())]
-    NewerFormat {
-        /// The file.
-        file: PathBuf,
-        /// Format of the file.
-        found: i64,
-        /// Format of this release.
-        known: i64,
-    },
-    /// It is damaged, or the disk does not answer.
-    #[error(transparent)]
-    Records(#[from] RecordError),
-    /// The file system refused.
-    #[error("{}: {source}", path.display())]
-    Io {
-        /// The file or directory concerned.
-        path: PathBuf,
-        /// What the system said.
-        source: io::Error,
-    },
+    /// Without a lineage, a count of writes and a time of verification.
+    const FIRST: Self = Self(1);
+    const CURRENT: Self = Self(2);
 }
 
 /// The header row. It carries a checksum of itself.
-pub(crate) struct Header {
+pub(super) struct Header {
     format: LocalFormat,
     account: String,
     store_id: String,
-    pub(crate) epoch: i64,
-    pub(crate) keys: KeySet,
-    pub(crate) last_write_ms: Option<i64>,
+    pub(super) head: Head,
 }
 
 impl Header {
-    pub(super) fn new(account: &AccountName, store_id: &str, epoch: i64) -> Self {
+    pub(super) fn new(account: &AccountName, store_id: &str, head: Head) -> Self {
         Self {
             format: LocalFormat::CURRENT,
             account: account.as_str().to_owned(),
             store_id: store_id.to_owned(),
-            epoch,
-            keys: KeySet::default(),
-            last_write_ms: None,
+            head,
         }
     }
 
-    pub(crate) async fn read(
+    /// Reads the header of a file of this format or an older one.
+    pub(super) async fn read(
         connection: &mut SqliteConnection,
         file: &Path,
-    ) -> Result<Self, RecordError> {
-        let row = sqlx::query(
-            "SELECT format, account, store_id, epoch, key_count, key_digest, last_write_ms, checksum \
-             FROM header WHERE id = 1",
-        )
-        .fetch_one(connection)
-        .await
-        .map_err(|error| classify(file, error))?;
-        let read = || -> Result<(Self, Vec<u8>), sqlx::Error> {
-            let header = Self {
-                format: LocalFormat(row.try_get(0)?),
-                account: row.try_get(1)?,
-                store_id: row.try_get(2)?,
-                epoch: row.try_get(3)?,
-                keys: KeySet::from_parts(row.try_get(4)?, row.try_get(5)?)?,
-                last_write_ms: row.try_get(6)?,
-            };
-            Ok((header, row.try_get(7)?))
-        };
-        let (header, checksum) = read().map_err(|error| classify(file, error))?;
-        if header.checksum().as_ref() != checksum.as_slice() {
-            return Err(RecordError::Damaged {
+    ) -> Result<Self, OpenMediumError> {
+        let sql = |error| classify(file, error);
+        let row = sqlx::query("SELECT * FROM header WHERE id = 1")
+            .fetch_one(connection)
+            .await
+            .map_err(sql)?;
+        let format = LocalFormat(row.try_get("format").map_err(sql)?);
+        if format > LocalFormat::CURRENT {
+            return Err(OpenMediumError::NewerFormat {
                 file: file.to_owned(),
-                detail: "the checksum of its header does not match".to_owned(),
+                found: format.0,
+                known: LocalFormat::CURRENT.0,
             });
+        }
+        let header = Self::of_row(&row, format).map_err(sql)?;
+        let checksum: &[u8] = row.try_get("checksum").map_err(sql)?;
+        if header.checksum().as_ref() != checksum {
+            let detail = "the checksum of its header does not match";
+            return Err(damaged(file, detail).into());
         }
         Ok(header)
     }
 
-    /// Refuses a file of another account, store or of a newer format.
-    pub(super) fn check_owner(
+    fn of_row(row: &SqliteRow, format: LocalFormat) -> Result<Self, sqlx::Error> {
+        let keys = KeySet::from_parts(row.try_get("key_count")?, row.try_get("key_digest")?)
+            .ok_or_else(|| {
+                sqlx::Error::Decode("the checksum of the keys has another size".into())
+            })?;
+        let mut head = Head {
+            epoch: row.try_get("epoch")?,
+            lineage: String::new(),
+            writes: 0,
+            keys,
+            last_write_ms: row.try_get("last_write_ms")?,
+            verified_ms: None,
+        };
+        if format > LocalFormat::FIRST {
+            head.lineage = row.try_get("lineage")?;
+            head.writes = row.try_get::<i64, _>("writes")?.cast_unsigned();
+            head.verified_ms = row.try_get("verified_ms")?;
+        }
+        Ok(Self {
+            format,
+            account: row.try_get("account")?,
+            store_id: row.try_get("store_id")?,
+            head,
+        })
+    }
+
+    /// Brings a file of an older format to this one, in the caller's
+    /// transaction. Returns whether there is something to write.
+    pub(super) async fn upgrade(
+        &mut self,
+        connection: &mut SqliteConnection,
+        file: &Path,
+    ) -> Result<bool, OpenMediumError> {
+        if self.is_upgraded() {
+            return Ok(false);
+        }
+        for column in [
+            "lineage TEXT NOT NULL DEFAULT ''",
+            "writes INTEGER NOT NULL DEFAULT 0",
+            "verified_ms INTEGER",
+        ] {
+            sqlx::query(sqlx::AssertSqlSafe(format!(
+                "ALTER TABLE header ADD COLUMN {column}"
+            )))
+            .execute(&mut *connection)
+            .await
+            .map_err(|error| classify(file, error))?;
+        }
+        self.format = LocalFormat::CURRENT;
+        self.head.lineage = Head::begin(self.head.epoch)?.lineage;
+        Ok(true)
+    }
+
+    /// Whether the file is of the current format.
+    pub(super) fn is_upgraded(&self) -> bool {
+        self.format == LocalFormat::CURRENT
+    }
+
+    /// Refuses a file of another account.
+    pub(super) fn check_account(
         &self,
         file: &Path,
         account: &AccountName,
-        store_id: &str,
     ) -> Result<(), OpenMediumError> {
-        if self.format != LocalFormat::CURRENT {
-            return Err(OpenMediumError::NewerFormat {
-                file: file.to_owned(),
-                found: self.format.0,
-                known: LocalFormat::CURRENT.0,
-            });
+        if self.account == account.as_str() {
+            return Ok(());
         }
-        if self.account != account.as_str() {
-            return Err(OpenMediumError::ForeignAccount {
-                file: file.to_owned(),
-                found: self.account.clone(),
-                ours: account.clone(),
-            });
-        }
-        if self.store_id != store_id {
-            return Err(OpenMediumError::ForeignStore {
-                file: file.to_owned(),
-                found: self.store_id.clone(),
-                ours: store_id.to_owned(),
-            });
-        }
-        Ok(())
+        Err(OpenMediumError::ForeignAccount {
+            file: file.to_owned(),
+            found: self.account.clone(),
+            ours: account.clone(),
+        })
     }
 
-    pub(crate) fn store_id(&self) -> &str {
-        &self.store_id
+    /// Refuses a file of another shared store.
+    pub(super) fn check_store(&self, file: &Path, store_id: &str) -> Result<(), OpenMediumError> {
+        if self.store_id == store_id {
+            return Ok(());
+        }
+        Err(OpenMediumError::ForeignStore {
+            file: file.to_owned(),
+            found: self.store_id.clone(),
+            ours: store_id.to_owned(),
+        })
     }
 
-    pub(super) async fn insert(
-        &self,
-        connection: &mut SqliteConnection,
-        file: &Path,
-    ) -> Result<(), RecordError> {
+    pub(super) async fn create(connection: &mut SqliteConnection) -> Result<(), sqlx::Error> {
         sqlx::query(
-            "INSERT INTO header(id, format, account, store_id, epoch, key_count, key_digest, \
-             last_write_ms, checksum) VALUES(1, ?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)",
+            "CREATE TABLE header(id INTEGER PRIMARY KEY CHECK(id = 1), format INTEGER NOT NULL, \
+             account TEXT NOT NULL, store_id TEXT NOT NULL, epoch INTEGER NOT NULL, \
+             key_count INTEGER NOT NULL, key_digest BLOB NOT NULL, last_write_ms INTEGER, \
+             checksum BLOB NOT NULL, lineage TEXT NOT NULL DEFAULT '', \
+             writes INTEGER NOT NULL DEFAULT 0, verified_ms INTEGER)",
         )
-        .bind(self.format.0)
-        .bind(&self.account)
-        .bind(&self.store_id)
-        .bind(self.epoch)
-        .bind(self.keys.count())
-        .bind(self.keys.digest().as_slice())
-        .bind(self.last_write_ms)
-        .bind(self.checksum().as_ref())
         .execute(connection)
-        .await
-        .map_err(|error| classify(file, error))?;
+        .await?;
         Ok(())
     }
 
+    /// Makes the row, or replaces it.
     pub(super) async fn write(
         &self,
         connection: &mut SqliteConnection,
         file: &Path,
     ) -> Result<(), RecordError> {
         sqlx::query(
-            "UPDATE header SET epoch = ?1, key_count = ?2, key_digest = ?3, last_write_ms = ?4, \
-             checksum = ?5 WHERE id = 1",
+            "INSERT OR REPLACE INTO header(id, format, account, store_id, epoch, key_count, \
+             key_digest, last_write_ms, checksum, lineage, writes, verified_ms) \
+             VALUES(1, ?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11)",
         )
-        .bind(self.epoch)
-        .bind(self.keys.count())
-        .bind(self.keys.digest().as_slice())
-        .bind(self.last_write_ms)
+        .bind(self.format.0)
+        .bind(&self.account)
+        .bind(&self.store_id)
+        .bind(self.head.epoch)
+        .bind(self.head.keys.count())
+        .bind(self.head.keys.digest())
+        .bind(self.head.last_write_ms)
         .bind(self.checksum().as_ref())
+        .bind(&self.head.lineage)
+        .bind(self.head.writes.cast_signed())
+        .bind(self.head.verified_ms)
         .execute(connection)
         .await
         .map_err(|error| classify(file, error))?;
@@ -216,16 +195,27 @@ impl Header {
 
     fn checksum(&self) -> digest::Digest {
         let mut context = digest::Context::new(&digest::SHA256);
-        for text in [&self.account, &self.store_id] {
+        let text = |context: &mut digest::Context, text: &str| {
             context.update(&(text.len() as u64).to_be_bytes());
             context.update(text.as_bytes());
-        }
+        };
+        let time = |context: &mut digest::Context, time: Option<i64>| {
+            context.update(&[u8::from(time.is_some())]);
+            context.update(&time.unwrap_or_default().to_be_bytes());
+        };
+        let head = &self.head;
+        text(&mut context, &self.account);
+        text(&mut context, &self.store_id);
         context.update(&self.format.0.to_be_bytes());
-        context.update(&self.epoch.to_be_bytes());
-        context.update(&self.keys.count().to_be_bytes());
-        context.update(self.keys.digest());
-        context.update(&[u8::from(self.last_write_ms.is_some())]);
-        context.update(&self.last_write_ms.unwrap_or_default().to_be_bytes());
+        context.update(&head.epoch.to_be_bytes());
+        context.update(&head.keys.count().to_be_bytes());
+        context.update(head.keys.digest());
+        time(&mut context, head.last_write_ms);
+        if self.format > LocalFormat::FIRST {
+            text(&mut context, &head.lineage);
+            context.update(&head.writes.to_be_bytes());
+            time(&mut context, head.verified_ms);
+        }
         context.finish()
     }
 }

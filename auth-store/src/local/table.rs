@@ -1,77 +1,28 @@
-//! The table of records and the checksum of its keys.
+//! The table of records.
 
 use std::path::Path;
 
 use bytes::Bytes;
-use ring::digest;
+use sqlx::sqlite::SqliteRow;
 use sqlx::{Row as _, SqliteConnection};
 
-use super::classify;
+use super::error::{classify, damaged};
 use super::header::Header;
 use crate::clock;
+use crate::head::KeySet;
 use crate::record::{Batch, RecordError, RecordKey, after_prefix};
 
-const DIGEST_LEN: usize = 16;
-
-/// Size and order-free checksum of a set of keys: the XOR of their hashes.
-/// It detects damage, not malice.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub(crate) struct KeySet {
-    count: i64,
-    digest: [u8; DIGEST_LEN],
-}
-
-impl KeySet {
-    pub(super) fn from_parts(count: i64, digest: Vec<u8>) -> Result<Self, sqlx::Error> {
-        let digest = digest
-            .try_into()
-            .map_err(|_| sqlx::Error::Decode("the checksum of the keys has another size".into()))?;
-        Ok(Self { count, digest })
-    }
-
-    pub(super) fn count(&self) -> i64 {
-        self.count
-    }
-
-    pub(super) fn digest(&self) -> &[u8; DIGEST_LEN] {
-        &self.digest
-    }
-
-    fn insert(&mut self, key: &str) {
-        self.count += 1;
-        self.toggle(key);
-    }
-
-    fn remove(&mut self, key: &str) {
-        self.count -= 1;
-        self.toggle(key);
-    }
-
-    fn toggle(&mut self, key: &str) {
-        let hash = digest::digest(&digest::SHA256, key.as_bytes());
-        for (byte, mask) in self.digest.iter_mut().zip(hash.as_ref()) {
-            *byte ^= mask;
-        }
-    }
-}
-
 pub(super) async fn create(connection: &mut SqliteConnection) -> Result<(), sqlx::Error> {
-    for statement in [
-        "CREATE TABLE header(id INTEGER PRIMARY KEY CHECK(id = 1), format INTEGER NOT NULL, \
-         account TEXT NOT NULL, store_id TEXT NOT NULL, epoch INTEGER NOT NULL, \
-         key_count INTEGER NOT NULL, key_digest BLOB NOT NULL, last_write_ms INTEGER, \
-         checksum BLOB NOT NULL)",
-        "CREATE TABLE records(key TEXT NOT NULL UNIQUE, value BLOB NOT NULL)",
-    ] {
-        sqlx::query(statement).execute(&mut *connection).await?;
-    }
+    sqlx::query("CREATE TABLE records(key TEXT NOT NULL UNIQUE, value BLOB NOT NULL)")
+        .execute(connection)
+        .await?;
     Ok(())
 }
 
 /// Compares the keys that are there with the checksum in the header.
 ///
 /// Reads the keys alone (their index covers it), not the values.
-pub(crate) async fn verify(
+pub(super) async fn verify(
     connection: &mut SqliteConnection,
     header: &Header,
     file: &Path,
@@ -85,20 +36,18 @@ pub(crate) async fn verify(
         let key: &str = row.try_get(0).map_err(|error| classify(file, error))?;
         keys.insert(key);
     }
-    if keys == header.keys {
+    if keys == header.head.keys {
         return Ok(());
     }
-    Err(RecordError::Damaged {
-        file: file.to_owned(),
-        detail: format!(
-            "its keys do not match their checksum ({} there, {} expected)",
-            keys.count(),
-            header.keys.count()
-        ),
-    })
+    let detail = format!(
+        "its keys do not match their checksum ({} there, {} expected)",
+        keys.count(),
+        header.head.keys.count()
+    );
+    Err(damaged(file, detail))
 }
 
-pub(crate) async fn load(
+pub(super) async fn load(
     connection: &mut SqliteConnection,
     key: &RecordKey,
     file: &Path,
@@ -114,7 +63,7 @@ pub(crate) async fn load(
         .map_err(sql)
 }
 
-pub(crate) async fn load_prefix(
+pub(super) async fn load_prefix(
     connection: &mut SqliteConnection,
     prefix: &str,
     file: &Path,
@@ -128,16 +77,41 @@ pub(crate) async fn load_prefix(
             .await
             .map_err(sql)?;
     rows.iter()
-        .map(|row| {
-            let key: &str = row.try_get(0)?;
-            let value: Vec<u8> = row.try_get(1)?;
-            Ok((RecordKey::new(key), Bytes::from(value)))
-        })
+        .map(record)
         .collect::<Result<_, _>>()
         .map_err(sql)
 }
 
-pub(crate) async fn keys(
+pub(super) async fn page(
+    connection: &mut SqliteConnection,
+    after: Option<&RecordKey>,
+    limit: usize,
+    file: &Path,
+) -> Result<Vec<(RecordKey, Bytes)>, RecordError> {
+    let sql = |error| classify(file, error);
+    let rows = sqlx::query("SELECT key, value FROM records WHERE key > ?1 ORDER BY key LIMIT ?2")
+        .bind(after.map_or("", RecordKey::as_str))
+        .bind(sql_limit(limit))
+        .fetch_all(connection)
+        .await
+        .map_err(sql)?;
+    rows.iter()
+        .map(record)
+        .collect::<Result<_, _>>()
+        .map_err(sql)
+}
+
+fn record(row: &SqliteRow) -> Result<(RecordKey, Bytes), sqlx::Error> {
+    let key: &str = row.try_get(0)?;
+    let value: Vec<u8> = row.try_get(1)?;
+    Ok((RecordKey::new(key), Bytes::from(value)))
+}
+
+fn sql_limit(limit: usize) -> i64 {
+    i64::try_from(limit).unwrap_or(i64::MAX)
+}
+
+pub(super) async fn keys(
     connection: &mut SqliteConnection,
     from: &str,
     before: &str,
@@ -149,7 +123,7 @@ pub(crate) async fn keys(
         sqlx::query("SELECT key FROM records WHERE key >= ?1 AND key < ?2 ORDER BY key LIMIT ?3")
             .bind(from)
             .bind(before)
-            .bind(i64::try_from(limit).unwrap_or(i64::MAX))
+            .bind(sql_limit(limit))
             .fetch_all(connection)
             .await
             .map_err(sql)?;
@@ -159,7 +133,7 @@ pub(crate) async fn keys(
         .map_err(sql)
 }
 
-pub(crate) async fn count_prefix(
+pub(super) async fn count_prefix(
     connection: &mut SqliteConnection,
     prefix: &str,
     file: &Path,
@@ -191,7 +165,7 @@ pub(super) async fn apply(
             .await
             .map_err(sql)?;
         if gone.rows_affected() > 0 {
-            header.keys.remove(key.as_str());
+            header.head.keys.remove(key.as_str());
         }
     }
     for (key, value) in &batch.puts {
@@ -208,9 +182,10 @@ pub(super) async fn apply(
                 .execute(&mut *connection)
                 .await
                 .map_err(sql)?;
-            header.keys.insert(key.as_str());
+            header.head.keys.insert(key.as_str());
         }
     }
-    header.last_write_ms = Some(clock::unix_millis());
+    header.head.writes += 1;
+    header.head.last_write_ms = Some(clock::unix_millis());
     Ok(())
 }

@@ -7,9 +7,9 @@ use std::sync::{Arc, Mutex};
 
 use async_trait::async_trait;
 use auth_store::{
-    AccountName, AuthStore, Batch, Credentials, InboundId, InboundLedger, LedgerError, LocalMedium,
-    MasterKey, Missing, OpenError, OpenMediumError, Options, RecordError, RecordKey, RecordStore,
-    Sealer,
+    AccountName, AuthStore, Batch, Credentials, Head, InboundId, InboundLedger, Inspection,
+    LedgerError, LocalMedium, MasterKey, Missing, OpenError, OpenMediumError, Options, RecordError,
+    RecordKey, RecordStore, Sealer, inspect,
 };
 use bytes::Bytes;
 use tempfile::TempDir;
@@ -63,6 +63,14 @@ impl Account {
 
     pub async fn medium(&self, epoch: i64) -> Result<LocalMedium, OpenMediumError> {
         LocalMedium::open(&self.root, &self.name, STORE, epoch).await
+    }
+
+    /// Looks at the file without touching it.
+    pub async fn inspect(&self) -> Option<Inspection> {
+        let medium = LocalMedium::view(&self.root, &self.name).await.unwrap()?;
+        let seen = inspect(&medium, &self.sealer()).await.unwrap();
+        medium.close().await;
+        seen
     }
 
     pub async fn open(&self, epoch: i64) -> Opened {
@@ -141,6 +149,8 @@ impl InboundLedger for Ledger {
 pub struct Faulty {
     pub inner: LocalMedium,
     pub failures_left: AtomicUsize,
+    /// Writes that still succeed, before all fail.
+    pub successes_left: AtomicUsize,
     pub applied: Mutex<Vec<Batch>>,
     pub tried: AtomicUsize,
 }
@@ -150,6 +160,7 @@ impl Faulty {
         Arc::new(Self {
             inner,
             failures_left: AtomicUsize::new(0),
+            successes_left: AtomicUsize::new(usize::MAX),
             applied: Mutex::default(),
             tried: AtomicUsize::new(0),
         })
@@ -195,18 +206,47 @@ impl RecordStore for Faulty {
 
     async fn apply(&self, batch: &Batch) -> Result<(), RecordError> {
         self.tried.fetch_add(1, Ordering::SeqCst);
-        let failing = self
-            .failures_left
-            .fetch_update(Ordering::SeqCst, Ordering::SeqCst, |left| {
+        let take_one = |left: &AtomicUsize| {
+            left.fetch_update(Ordering::SeqCst, Ordering::SeqCst, |left| {
                 left.checked_sub(1)
-            });
-        if failing.is_ok() {
+            })
+            .is_ok()
+        };
+        if take_one(&self.failures_left) || !take_one(&self.successes_left) {
             let source = std::io::Error::other("disk full");
             return Err(RecordError::Unavailable(Arc::new(source)));
         }
         self.inner.apply(batch).await?;
         self.applied.lock().unwrap().push(batch.clone());
         Ok(())
+    }
+
+    async fn page(
+        &self,
+        after: Option<&RecordKey>,
+        limit: usize,
+    ) -> Result<Vec<(RecordKey, Bytes)>, RecordError> {
+        self.inner.page(after, limit).await
+    }
+
+    async fn count(&self, prefix: &str) -> Result<u64, RecordError> {
+        self.inner.count(prefix).await
+    }
+
+    async fn head(&self) -> Result<Option<Head>, RecordError> {
+        self.inner.head().await
+    }
+
+    async fn stamp_verified(&self) -> Result<(), RecordError> {
+        self.inner.stamp_verified().await
+    }
+
+    fn place(&self) -> String {
+        self.inner.place()
+    }
+
+    fn checks_itself(&self) -> bool {
+        self.inner.checks_itself()
     }
 }
 

@@ -2,11 +2,11 @@
 
 use std::sync::Arc;
 
-use auth_store::{Credentials, Poison, RecordError, inspect};
+use auth_store::{Credentials, Poison, RecordError};
 use wacore::store::Device;
 use wacore::store::traits::{DeviceStore, SignalStore};
 
-use crate::fixture::{Account, STORE, cause};
+use crate::fixture::{Account, cause};
 
 fn linked(user: &str) -> Device {
     Device {
@@ -73,8 +73,7 @@ async fn a_relink_replaces_nothing_before_it_is_promoted() {
     let device = auth.load().await.unwrap().unwrap();
     assert_eq!(device.pn.unwrap().user.as_str(), "222222222");
 
-    let seen = inspect(account.root(), &account.sealer()).await;
-    let seen = seen.unwrap().unwrap();
+    let seen = account.inspect().await.unwrap();
     assert_eq!(seen.current, Some(auth.generation()));
     assert_eq!(seen.retired.len(), 1);
     assert_eq!(seen.retired[0].reason, "replaced by a new link");
@@ -98,8 +97,7 @@ async fn retired_credentials_are_kept_and_take_no_writes() {
     let opened = account.open(2).await;
     assert!(opened.auth.load().await.unwrap().is_none());
     assert_eq!(opened.auth.generation().number(), 2);
-    let seen = inspect(account.root(), &account.sealer()).await;
-    let seen = seen.unwrap().unwrap();
+    let seen = account.inspect().await.unwrap();
     assert_eq!((seen.current, seen.retired.len()), (None, 1));
     assert_eq!(seen.retired[0].reason, "logged out");
     assert!(seen.retired[0].retired_at_ms > 1_600_000_000_000);
@@ -108,10 +106,7 @@ async fn retired_credentials_are_kept_and_take_no_writes() {
 #[tokio::test]
 async fn an_inspection_sees_a_state_in_use_and_changes_nothing() {
     let account = Account::new();
-    assert_eq!(
-        inspect(account.root(), &account.sealer()).await.unwrap(),
-        None
-    );
+    assert_eq!(account.inspect().await, None);
     let opened = account.open(3).await;
     opened.auth.save(&linked("4915112345678")).await.unwrap();
     opened.auth.promote().await.unwrap();
@@ -119,20 +114,18 @@ async fn an_inspection_sees_a_state_in_use_and_changes_nothing() {
     opened.auth.put_session("b", b"s").await.unwrap();
     opened.auth.store_prekey(1, b"key", false).await.unwrap();
 
-    let seen = inspect(account.root(), &account.sealer()).await;
-    let seen = seen.unwrap().unwrap();
-    assert_eq!(seen.store_id, STORE);
-    assert_eq!((seen.epoch, seen.sessions, seen.pre_keys), (3, 2, 1));
+    let seen = account.inspect().await.unwrap();
+    assert!(seen.place.ends_with("shop/auth.db"), "{}", seen.place);
+    assert_eq!((seen.head.epoch, seen.sessions, seen.pre_keys), (3, 2, 1));
     assert_eq!(
         seen.linked_jid.as_deref(),
         Some("4915112345678:7@s.whatsapp.net")
     );
-    assert!(seen.last_write_ms.unwrap() > 1_600_000_000_000);
+    assert!(seen.head.last_write_ms.unwrap() > 1_600_000_000_000);
     opened.auth.put_session("c", b"s").await.unwrap();
     opened.close().await;
 
-    let seen = inspect(account.root(), &account.sealer()).await;
-    let seen = seen.unwrap().unwrap();
-    assert_eq!((seen.epoch, seen.sessions), (3, 3));
+    let seen = account.inspect().await.unwrap();
+    assert_eq!((seen.head.epoch, seen.sessions), (3, 3));
     account.open(3).await.close().await;
 }

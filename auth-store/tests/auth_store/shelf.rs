@@ -4,11 +4,16 @@ use std::collections::BTreeMap;
 use std::sync::Mutex;
 
 use async_trait::async_trait;
-use auth_store::{Batch, RecordError, RecordKey, RecordStore};
+use auth_store::{Batch, Head, RecordError, RecordKey, RecordStore};
 use bytes::Bytes;
 
-#[derive(Default)]
-pub struct Shelf(pub Mutex<BTreeMap<RecordKey, Bytes>>);
+pub struct Shelf(pub Mutex<BTreeMap<RecordKey, Bytes>>, pub Mutex<Head>);
+
+impl Default for Shelf {
+    fn default() -> Self {
+        Self(Mutex::default(), Mutex::new(Head::begin(1).unwrap()))
+    }
+}
 
 #[async_trait]
 impl RecordStore for Shelf {
@@ -45,12 +50,54 @@ impl RecordStore for Shelf {
         Ok(range.take(limit).cloned().collect())
     }
 
+    async fn page(
+        &self,
+        after: Option<&RecordKey>,
+        limit: usize,
+    ) -> Result<Vec<(RecordKey, Bytes)>, RecordError> {
+        let records = self.0.lock().unwrap();
+        let rest = records.iter().filter(|(key, _)| Some(*key) > after);
+        Ok(rest
+            .take(limit)
+            .map(|(key, value)| (key.clone(), value.clone()))
+            .collect())
+    }
+
+    async fn count(&self, prefix: &str) -> Result<u64, RecordError> {
+        Ok(self.load_prefix(prefix).await?.len() as u64)
+    }
+
     async fn apply(&self, batch: &Batch) -> Result<(), RecordError> {
         let mut records = self.0.lock().unwrap();
+        let mut head = self.1.lock().unwrap();
         for key in &batch.deletes {
-            records.remove(key);
+            if records.remove(key).is_some() {
+                head.keys.remove(key.as_str());
+            }
         }
-        records.extend(batch.puts.iter().cloned());
+        for (key, value) in &batch.puts {
+            if records.insert(key.clone(), value.clone()).is_none() {
+                head.keys.insert(key.as_str());
+            }
+        }
+        head.writes += 1;
         Ok(())
+    }
+
+    async fn head(&self) -> Result<Option<Head>, RecordError> {
+        Ok(Some(self.1.lock().unwrap().clone()))
+    }
+
+    async fn stamp_verified(&self) -> Result<(), RecordError> {
+        self.1.lock().unwrap().verified_ms = Some(1);
+        Ok(())
+    }
+
+    fn place(&self) -> String {
+        "a shelf".to_owned()
+    }
+
+    fn checks_itself(&self) -> bool {
+        false
     }
 }
