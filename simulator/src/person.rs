@@ -5,6 +5,7 @@
 //! the server. Everything a person sends is encrypted for each device of the audience and of the
 //! person itself, so linked companions get their copies.
 
+mod history;
 mod linking;
 mod profile;
 mod receiving;
@@ -21,10 +22,11 @@ use wacore_binary::{Jid, Server as Namespace};
 
 use crate::clock;
 use crate::media::MediaStore;
-use crate::people::Received;
+use crate::people::{PeopleError, Received};
 use crate::server::directory::{AccountIndex, DeviceAddress, PHONE, SharedPhone, lock_phone};
 use crate::server::mailbox::{ConnectionId, Mailbox};
 use crate::server::{PhoneTask, Server, lock};
+use history::History;
 use sending::Sent;
 
 pub use sending::SendError;
@@ -63,6 +65,7 @@ struct Memory {
     sent: HashMap<String, Arc<Sent>>,
     sent_order: VecDeque<String>,
     retries: HashMap<String, u32>,
+    history: History,
 }
 
 struct Inner {
@@ -181,6 +184,20 @@ impl Person {
     /// Everything that reached the phone, in order; peer messages and own copies included.
     pub fn received(&self) -> Vec<Delivery> {
         lock(&self.inner.memory).received.clone()
+    }
+
+    /// Breaks the ratchet towards a companion of `reader` without this phone's knowing: nothing it
+    /// encrypts for that device can be read until the session is built anew, be it by keys that come
+    /// with a request to send again, or by a message that opens a session from the other side.
+    ///
+    /// # Errors
+    /// There is no session to break.
+    pub fn spoil_session(&self, reader: &Self, device: u16) -> Result<(), PeopleError> {
+        let peer = self.peer(DeviceAddress {
+            account: reader.inner.account,
+            device,
+        });
+        lock_phone(&self.inner.phone).endpoint_mut().spoil(&peer)
     }
 
     /// Waits for the first message, among those received already or later, that `wanted` accepts.
