@@ -82,6 +82,7 @@ struct Inner {
     sending: Mutex<()>,
     memory: Mutex<Memory>,
     arrivals: watch::Sender<usize>,
+    dozing: watch::Sender<bool>,
 }
 
 /// A simulated person. Clones are the same person.
@@ -135,17 +136,25 @@ impl Person {
                 sending: Mutex::default(),
                 memory: Mutex::default(),
                 arrivals: watch::Sender::new(0),
+                dozing: watch::Sender::new(false),
             }),
         }
     }
 
     /// Opens what arrives and does what the server asks, until `stop`.
     pub(crate) async fn live(self, mut tasks: mpsc::Receiver<PhoneTask>, stop: CancellationToken) {
+        let mut dozing = self.inner.dozing.subscribe();
         loop {
+            let awake = !*dozing.borrow_and_update();
             // What a losing branch waits for stays in its queue.
             tokio::select! {
                 () = stop.cancelled() => return,
-                () = self.inner.mailbox.changed() => self.open_mail(),
+                Ok(()) = dozing.changed() => {
+                    if !*dozing.borrow() {
+                        self.open_mail();
+                    }
+                }
+                () = self.inner.mailbox.changed(), if awake => self.open_mail(),
                 Some(task) = tasks.recv() => self.perform(task),
             }
         }
@@ -184,6 +193,12 @@ impl Person {
     /// Everything that reached the phone, in order; peer messages and own copies included.
     pub fn received(&self) -> Vec<Delivery> {
         lock(&self.inner.memory).received.clone()
+    }
+
+    /// Lets the phone doze, or wakes it: dozing it answers nothing that arrives, requests to send again
+    /// among it, while its owner can still write.
+    pub fn doze(&self, dozing: bool) {
+        self.inner.dozing.send_replace(dozing);
     }
 
     /// Breaks the ratchet towards a companion of `reader` without this phone's knowing: nothing it
