@@ -19,6 +19,7 @@
 
 mod accounts;
 mod audit;
+mod backfill;
 mod changes;
 mod connections;
 mod error;

@@ -14,6 +14,7 @@ use whatsapp_rust::{Client, InboundDurabilityHook};
 
 use super::decode;
 use super::observer::Signal;
+use super::peers::Peers;
 use crate::ids::Jid;
 use crate::inbound::intake::Intake;
 use crate::inbound::message::{Chat, Inbound, Party};
@@ -58,6 +59,8 @@ pub(super) struct Hook {
     pub(super) broken: CancellationToken,
     /// Told which chats wrote, when each message is to be answered.
     pub(super) answers: Option<mpsc::UnboundedSender<Signal>>,
+    /// Told whose messages can be read.
+    pub(super) peers: Peers,
 }
 
 #[async_trait]
@@ -68,6 +71,9 @@ impl InboundDurabilityHook for Hook {
         batch: &[InboundMessage],
     ) -> anyhow::Result<()> {
         let _running = self.in_flight.enter();
+        for item in batch {
+            self.peers.readable(&item.info.source);
+        }
         let messages = decode_all(&client, batch).await;
         let chats = self.answers.as_ref().map(|_| chats_to_answer(&messages));
         if let Err(error) = self.intake.accept(messages).await {

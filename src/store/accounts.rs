@@ -4,6 +4,7 @@ use sqlx::any::AnyRow;
 use sqlx::{Row, query};
 
 use super::audit::{self, Entry};
+use super::backfill::NUMBER_REPLACED;
 use super::{Fence, Result, Store, StoreError};
 use crate::ids::{AccountId, Jid};
 
@@ -172,6 +173,12 @@ impl Store {
         auth_home: &str,
     ) -> Result<()> {
         let mut tx = self.begin_fenced(fence).await?;
+        let earlier: Option<String> =
+            sqlx::query_scalar("SELECT linked_jid FROM accounts WHERE account_id = $1")
+                .bind(fence.account().as_str())
+                .fetch_optional(&mut tx)
+                .await?
+                .flatten();
         query(self.sql(
             "UPDATE accounts SET linked_jid = $2, linked_lid = $3, auth_home = $4, linked_at = {NOW} WHERE account_id = $1",
         ))
@@ -188,6 +195,10 @@ impl Store {
         let detail = format!("to {jid}");
         let line = entry(fence.account(), "worker", "account.linked", &detail);
         audit::write(&mut tx, line).await?;
+        if earlier.is_some_and(|earlier| number(&Jid::new(earlier)) != number(jid)) {
+            let line = entry(fence.account(), "worker", NUMBER_REPLACED, &detail);
+            audit::write(&mut tx, line).await?;
+        }
         tx.commit().await?;
         Ok(())
     }
@@ -223,6 +234,12 @@ impl Store {
         tx.commit().await?;
         Ok(())
     }
+}
+
+/// An address without its device.
+fn number(jid: &Jid) -> String {
+    let user = jid.user();
+    user.split(':').next().unwrap_or(user).to_owned()
 }
 
 fn entry<'a>(

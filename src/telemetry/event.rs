@@ -86,6 +86,12 @@ pub enum Event<'a> {
         account: &'a AccountId,
         reason: &'a str,
     },
+    /// `whatsapp.auth.repaired`: something of the auth state was dropped so that it is made anew
+    AuthRepaired {
+        account: &'a AccountId,
+        record: &'a str,
+        reason: &'a str,
+    },
     /// `whatsapp.session.error`, and again as `whatsapp.baileys.error`, its older name
     SessionError {
         account: &'a AccountId,
@@ -156,6 +162,7 @@ pub fn emit(event: Event<'_>) {
         | Event::Conflict { .. }
         | Event::Deaf { .. }
         | Event::AuthReset { .. }
+        | Event::AuthRepaired { .. }
         | Event::Lost { .. }
         | Event::SendFailed { .. } => {
             tracing::warn!(target: TARGET, event = name, payload, "{line}");
@@ -269,6 +276,15 @@ impl Event<'_> {
                 "whatsapp.auth.reset",
                 format!("[whatsapp] Account '{account}' must be linked again: {reason}"),
                 json!({"accountId": account, "reason": reason}),
+            ),
+            Self::AuthRepaired {
+                account,
+                record,
+                reason,
+            } => (
+                "whatsapp.auth.repaired",
+                format!("[whatsapp] Repaired {record} of account '{account}': {reason}"),
+                json!({"accountId": account, "record": record, "reason": reason}),
             ),
             Self::SessionError { account, message } => (
                 "whatsapp.session.error",
