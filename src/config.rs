@@ -14,7 +14,7 @@ use crate::inbound::backfill::Backfill;
 use crate::inbound::policy::Policy;
 use crate::lease::timing::LeaseTiming;
 use crate::session::endpoint::{NetworkSettings, WsUrl};
-use crate::store::{Place, StoreOptions};
+use crate::store::{AuthMedium, Place, StoreOptions};
 
 pub use accounts::Accounts;
 pub use source::{Origin, Values};
@@ -48,11 +48,58 @@ pub enum ConfigError {
 /// Where auth state lives and how it is sealed.
 #[derive(Clone, Debug)]
 pub struct AuthConfig {
+    /// Where the auth state of an account begins that has none yet.
+    pub mode: AuthMedium,
     /// Directory of local auth state.
     pub dir: PathBuf,
-    /// The configured key; without one a file in `dir` holds it.
+    /// The configured keys; without any a file in `dir` holds them, for local auth state alone.
     pub key: Option<String>,
 }
+
+impl AuthConfig {
+    /// What a worker needs beyond what a command does: a key that every worker has, when they share
+    /// the auth state.
+    ///
+    /// # Errors
+    /// [`ConfigError::Together`] with the cure.
+    pub fn check_for_worker(&self) -> Result<(), ConfigError> {
+        if self.mode == AuthMedium::Remote && self.key.is_none() {
+            return Err(ConfigError::Together(format!(
+                "WHATSAPP_AUTH_MODE is remote, as it is on PostgreSQL unless set, and no key is set that seals the auth state: {KEY_CURE}; or set WHATSAPP_AUTH_MODE=local to keep it on this machine's disk"
+            )));
+        }
+        Ok(())
+    }
+
+    fn parse(values: &Values, place: &Place) -> Result<Self, ConfigError> {
+        let key = values.optional("WHATSAPP_AUTH_KEY");
+        if let Some(text) = key
+            && auth_store::MasterKey::parse(text).is_none()
+        {
+            return Err(values.wrong(
+                "WHATSAPP_AUTH_KEY",
+                "write 32 bytes as 64 hex digits or as base64, e.g. from `openssl rand -hex 32`; of several keys, separated by spaces, the first one seals",
+            ));
+        }
+        Ok(Self {
+            mode: match (values.get("WHATSAPP_AUTH_MODE"), place) {
+                ("local", _) | ("", Place::Sqlite(_)) => AuthMedium::Local,
+                ("remote" | "convex", _) | ("", Place::Postgres(_)) => AuthMedium::Remote,
+                _ => {
+                    return Err(values.wrong(
+                        "WHATSAPP_AUTH_MODE",
+                        "use local or remote; without it, local on SQLite and remote on PostgreSQL",
+                    ));
+                }
+            },
+            dir: PathBuf::from(values.get("WHATSAPP_AUTH_DIR")),
+            key: key.map(str::to_owned),
+        })
+    }
+}
+
+/// How a worker is given the key of a remote auth state.
+pub const KEY_CURE: &str = "make one with `openssl rand -hex 32` and give it to every worker of this store as WHATSAPP_AUTH_KEY, or in a file that WHATSAPP_AUTH_KEY_FILE names";
 
 /// Everything that is set, checked.
 #[derive(Clone, Debug)]
@@ -114,24 +161,15 @@ impl Config {
             }
             _ => return Err(values.wrong("AGENT_ROLE", "use all or whatsapp")),
         }
-        match values.get("WHATSAPP_AUTH_MODE") {
-            "local" => {}
-            "remote" | "convex" => {
-                return Err(values.wrong(
-                    "WHATSAPP_AUTH_MODE",
-                    "auth state in the shared store is not there yet; use local",
-                ));
-            }
-            _ => return Err(values.wrong("WHATSAPP_AUTH_MODE", "use local")),
-        }
         let lease = LeaseTiming::new(
             values.millis("WHATSAPP_LEASE_TTL_MS")?.unwrap_or_default(),
             values.millis("WHATSAPP_HEARTBEAT_MS")?,
             values.millis("WHATSAPP_LEASE_MARGIN_MS")?,
         )
         .map_err(|error| ConfigError::Together(error.to_string()))?;
-        Place::parse(values.get("STORE_URL"))
+        let place = Place::parse(values.get("STORE_URL"))
             .map_err(|error| ConfigError::Together(error.to_string()))?;
+        let auth = AuthConfig::parse(values, &place)?;
         let store = StoreOptions {
             busy: lease.heartbeat() / 2,
             allow_async_commit: match values.get("STORE_ALLOW_ASYNC_COMMIT") {
@@ -140,14 +178,6 @@ impl Config {
                 _ => return Err(values.wrong("STORE_ALLOW_ASYNC_COMMIT", "use 0 or 1")),
             },
         };
-        if let Some(key) = values.optional("WHATSAPP_AUTH_KEY")
-            && auth_store::MasterKey::parse(key).is_none()
-        {
-            return Err(values.wrong(
-                "WHATSAPP_AUTH_KEY",
-                "write 32 bytes as 64 hex digits or as base64, e.g. from `openssl rand -hex 32`",
-            ));
-        }
         if let Some(path) = values.optional("WHATSAPP_EXTRA_CA_FILE")
             && let Err(error) = std::fs::File::open(path)
         {
@@ -207,10 +237,7 @@ impl Config {
             phone,
             lease,
             shutdown_grace: values.millis("SHUTDOWN_GRACE_MS")?.unwrap_or_default(),
-            auth: AuthConfig {
-                dir: PathBuf::from(values.get("WHATSAPP_AUTH_DIR")),
-                key: values.optional("WHATSAPP_AUTH_KEY").map(str::to_owned),
-            },
+            auth,
             policy,
             backfill: values
                 .get("WHATSAPP_RELINK_BACKFILL")

@@ -54,7 +54,7 @@ use crate::ids::{AccountId, Phone};
 use crate::inbound::backfill::Backfill;
 use crate::inbound::intake::Intake;
 use crate::lease::trust::Trust;
-use crate::store::{Fence, LinkCode, Store};
+use crate::store::{AuthMedium, Fence, LinkCode, Store};
 
 /// Makes ring the process's only source of cryptography for TLS. Call it once, first of all.
 pub fn install_crypto_provider() {
@@ -62,13 +62,17 @@ pub fn install_crypto_provider() {
     let _ = rustls::crypto::ring::default_provider().install_default();
 }
 
-/// The disk of this installation: where local auth state lives.
+/// What this installation has for auth states: a disk for local ones, and what seals them all.
 #[derive(Clone)]
 pub struct AuthHome {
     /// Directory of local auth state.
     pub dir: PathBuf,
-    /// What seals it.
+    /// What seals auth state.
     pub key: auth_store::MasterKey,
+    /// It is configured, so other machines may have it too; else it lies on this disk alone.
+    pub key_is_shared: bool,
+    /// Where the auth state of an account begins that has none yet.
+    pub mode: AuthMedium,
     /// Tells this disk from others.
     pub installation: String,
 }

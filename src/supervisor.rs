@@ -182,6 +182,7 @@ fn wish(posting: &Posting, installation: &str) -> Wish {
         place: account.map_or(Place::Unknown, |account| place(account, installation)),
         paused: account.is_some_and(|account| account.paused),
         resumed_at: account.and_then(|account| account.resumed_at),
+        asked_at: account.and_then(|account| account.auth_asked_at),
         standbys: posting.standbys,
     }
 }

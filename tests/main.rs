@@ -1,5 +1,6 @@
 //! Integration tests: one binary, a module for each topic.
 
+mod auth;
 mod bad_input;
 mod deaf;
 mod faults;

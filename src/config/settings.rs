@@ -120,8 +120,8 @@ pub const SETTINGS: &[Setting] = &[
     ),
     plain(
         "WHATSAPP_AUTH_MODE",
-        "local",
-        "Where auth state lives: local; remote (alias convex) is not there yet",
+        "",
+        "Where auth state begins: local, a file of this machine, or remote (alias convex), the shared store; unless set, remote on PostgreSQL",
     ),
     plain(
         "WHATSAPP_AUTH_DIR",
@@ -130,7 +130,7 @@ pub const SETTINGS: &[Setting] = &[
     ),
     secret(
         "WHATSAPP_AUTH_KEY",
-        "Key that seals auth state, 32 bytes in base64 or hex; made beside the state unless set",
+        "Key that seals auth state, 32 bytes in base64 or hex, and older ones behind it; for local state made beside it unless set",
     ),
     plain(
         "WHATSAPP_ALLOW",

@@ -33,6 +33,9 @@ pub(super) use vow::Vow;
 /// How long a client may take to end after its socket was closed.
 const CUT: Duration = Duration::from_secs(1);
 
+/// How long the server may take to confirm a logout.
+const LOGOUT: Duration = Duration::from_secs(5);
+
 /// Why a connection ended.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum End {
@@ -74,6 +77,18 @@ pub enum End {
     },
 }
 
+/// What a connection is for.
+#[derive(Clone, Copy, Debug)]
+pub enum Errand<'a> {
+    /// To operate the account. `phone` asks for a pairing code instead of QR codes, unless it is linked.
+    Operate {
+        /// The number to pair.
+        phone: Option<&'a Phone>,
+    },
+    /// To log out. Nothing that arrives is taken in or acknowledged.
+    Farewell,
+}
+
 /// A running connection.
 pub struct Connection {
     client: Arc<Client>,
@@ -101,14 +116,14 @@ impl Drop for EndOnDrop {
 }
 
 impl Connection {
-    /// Builds a client and starts it. `phone` asks for a pairing code instead of QR codes.
+    /// Builds a client and starts it.
     ///
     /// # Errors
     /// The auth state cannot be read; the text names the record.
     pub async fn open(
         context: &SessionContext,
         auth: &Arc<AuthStore>,
-        phone: Option<&Phone>,
+        errand: Errand<'_>,
     ) -> anyhow::Result<(Self, mpsc::UnboundedReceiver<Signal>)> {
         let (signals, receiver) = mpsc::unbounded_channel();
         let verdict = Arc::new(OnceLock::new());
@@ -128,7 +143,10 @@ impl Connection {
             vow: vow.clone(),
         };
         let hook = Hook {
-            intake: context.intake.clone(),
+            intake: match errand {
+                Errand::Operate { .. } => Some(context.intake.clone()),
+                Errand::Farewell => None,
+            },
             in_flight: in_flight.clone(),
             broken: taps.broken.clone(),
             answers,
@@ -144,7 +162,7 @@ impl Connection {
         if let Some(version) = context.version.get() {
             builder = builder.with_version(version);
         }
-        if let Some(phone) = phone {
+        if let Errand::Operate { phone: Some(phone) } = errand {
             builder = builder.with_pair_code(PairCodeOptions {
                 phone_number: phone.digits().to_owned(),
                 ..PairCodeOptions::default()
@@ -250,6 +268,15 @@ impl Connection {
                 Some(why)
             }
             () = self.drain(grace) => None,
+        }
+    }
+
+    /// Takes the device off the phone's list, if it is logged in and the server answers soon.
+    pub async fn log_out(&self) {
+        if self.client.is_logged_in()
+            && tokio::time::timeout(LOGOUT, self.client.logout()).await.is_err()
+        {
+            tracing::warn!("the server did not confirm the logout");
         }
     }
 

@@ -53,7 +53,8 @@ impl Drop for InFlightGuard {
 
 /// See the module.
 pub(super) struct Hook {
-    pub(super) intake: Intake,
+    /// Without it nothing is taken in, and so nothing acknowledged.
+    pub(super) intake: Option<Intake>,
     pub(super) in_flight: InFlight,
     /// Told when a commit cannot succeed any more.
     pub(super) broken: CancellationToken,
@@ -70,13 +71,17 @@ impl InboundDurabilityHook for Hook {
         client: Arc<Client>,
         batch: &[InboundMessage],
     ) -> anyhow::Result<()> {
+        let Some(intake) = &self.intake else {
+            // An error would be taken for a failed commit; the connection ends soon.
+            return std::future::pending().await;
+        };
         let _running = self.in_flight.enter();
         for item in batch {
             self.peers.readable(&item.info.source);
         }
         let messages = decode_all(&client, batch).await;
         let chats = self.answers.as_ref().map(|_| chats_to_answer(&messages));
-        if let Err(error) = self.intake.accept(messages).await {
+        if let Err(error) = intake.accept(messages).await {
             self.broken.cancel();
             return Err(anyhow::anyhow!("{error}"));
         }

@@ -21,7 +21,7 @@ use crate::session::observer::Signal;
 use crate::session::send::{self, Acks};
 use crate::session::state::SessionState;
 use crate::session::{history, hook, linking, missing, peers};
-use crate::store::LinkCodeKind;
+use crate::store::{AuthMedium, LinkCodeKind};
 use crate::telemetry::event::{self, Event};
 
 /// Answers on their way at once.
@@ -44,10 +44,13 @@ pub(super) struct Live<'a> {
     ready: bool,
     /// Nothing new is sent.
     ending: bool,
+    medium: AuthMedium,
+    /// The phone that was linked just now has another number than the account.
+    stranger: Option<Jid>,
 }
 
 impl<'a> Live<'a> {
-    pub(super) fn new(life: &'a Life<'a>, auth: &'a Arc<AuthStore>) -> Self {
+    pub(super) fn new(life: &'a Life<'a>, auth: &'a Arc<AuthStore>, medium: AuthMedium) -> Self {
         Self {
             life,
             auth,
@@ -58,7 +61,14 @@ impl<'a> Live<'a> {
             sweeping: None,
             ready: false,
             ending: false,
+            medium,
+            stranger: None,
         }
+    }
+
+    /// The number of a phone that is to be turned away.
+    pub(super) fn stranger(&mut self) -> Option<Jid> {
+        self.stranger.take()
     }
 
     /// The backlog is through: sending and sweeping may begin.
@@ -123,12 +133,12 @@ impl<'a> Live<'a> {
         let account = &context.account;
         match signal {
             Signal::Qr(code, valid) => {
-                self.life.show(SessionState::Linking).await;
+                self.life.show(attempts.linking.linking()).await;
                 let shown = linking::show(context, LinkCodeKind::Qr, code, valid);
                 self.life.told(shown.await);
             }
             Signal::PairingCode(code, valid) => {
-                self.life.show(SessionState::Linking).await;
+                self.life.show(attempts.linking.linking()).await;
                 let shown = linking::show(context, LinkCodeKind::Pairing, code, valid);
                 self.life.told(shown.await);
             }
@@ -138,10 +148,12 @@ impl<'a> Live<'a> {
                     message: &format!("linking failed: {error}"),
                 });
             }
-            Signal::Paired { jid, lid } => self.paired(connection, &jid, &lid).await,
+            Signal::Paired { jid, lid } => {
+                self.paired(connection, &jid, &lid, attempts).await;
+            }
             Signal::Connected => {
                 attempts.logged_in(Boot::now());
-                self.logged_in(connection).await;
+                self.logged_in(connection, attempts).await;
             }
             Signal::OfflineDone => {
                 self.ready = true;
@@ -242,39 +254,67 @@ impl<'a> Live<'a> {
         });
     }
 
-    /// The credentials become current before the server closes the connection: it does so next.
-    async fn paired(&self, connection: &Connection, jid: &WireJid, lid: &WireJid) {
+    /// The credentials become current before the server closes the connection: it does so next. Those
+    /// of a phone with another number do not.
+    async fn paired(
+        &mut self,
+        connection: &Connection,
+        jid: &WireJid,
+        lid: &WireJid,
+        attempts: &mut Attempts,
+    ) {
         let context = self.life.context;
         context.peers.forget();
+        let (jid, lid) = (Jid::new(jid.to_string()), Jid::new(lid.to_string()));
         let kept = async {
             connection.client().persistence_manager().flush().await?;
-            self.auth.promote().await?;
-            anyhow::Ok(())
+            attempts.linking.look(context).await?;
+            let welcome = self.life.is_welcome(&attempts.linking, &jid, Some(&lid));
+            let welcome = welcome.await?;
+            if welcome {
+                self.auth.promote().await?;
+            }
+            anyhow::Ok(welcome)
         };
-        if let Err(error) = kept.await {
-            event::emit(Event::SessionError {
-                account: &context.account,
-                message: &format!("the new link could not be stored: {error:#}"),
-            });
-            return;
+        match kept.await {
+            Ok(true) => {}
+            Ok(false) => {
+                self.stranger = Some(jid);
+                return;
+            }
+            Err(error) => {
+                event::emit(Event::SessionError {
+                    account: &context.account,
+                    message: &format!("the new link could not be stored: {error:#}"),
+                });
+                return;
+            }
         }
-        let (jid, lid) = (Jid::new(jid.to_string()), Jid::new(lid.to_string()));
         let recorded =
             context
                 .store
-                .record_link(&context.fence, &jid, Some(&lid), &context.home.installation);
+                .record_link(&context.fence, &jid, Some(&lid), self.auth_home());
         self.life.told(recorded.await);
         info!(account = %context.account, number = %jid, "[whatsapp] Linked");
     }
 
-    async fn logged_in(&self, connection: &Connection) {
+    /// The installation that has the auth state, when it is a local one.
+    fn auth_home(&self) -> Option<&str> {
+        match self.medium {
+            AuthMedium::Local => Some(&self.life.context.home.installation),
+            AuthMedium::Remote => None,
+        }
+    }
+
+    async fn logged_in(&mut self, connection: &Connection, attempts: &mut Attempts) {
         let context = self.life.context;
         // A process that died after the phone's answer, or a store that was busy then, left the
         // credentials prepared or the link unrecorded.
         let recorded = match context.store.account(&context.account).await {
             Ok(Some(account)) => {
                 account.linked_at.is_some()
-                    && account.auth_home.as_ref() == Some(&context.home.installation)
+                    && account.auth_medium == Some(self.medium)
+                    && account.auth_home.as_deref() == self.auth_home()
             }
             Ok(None) => false,
             Err(_) => true,
@@ -282,7 +322,7 @@ impl<'a> Live<'a> {
         if !(recorded && self.auth.is_current().await)
             && let (Some(jid), Some(lid)) = (connection.client().pn(), connection.client().lid())
         {
-            self.paired(connection, &jid, &lid).await;
+            self.paired(connection, &jid, &lid, attempts).await;
         }
         context.board.code.send_replace(None);
         self.life.show(SessionState::Connected).await;

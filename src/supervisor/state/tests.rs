@@ -329,6 +329,34 @@ fn pausing_and_resuming_reach_a_running_session_and_one_that_begins() {
 }
 
 #[test]
+fn an_order_about_the_auth_state_reaches_a_session_and_ends_a_rest_once() {
+    let asked = |at| Wish {
+        asked_at: Some(at),
+        ..here()
+    };
+    let start = [Command::Start { paused: false }];
+    let ending = || {
+        Input::Ended(Ending::Unusable {
+            retry: Duration::from_mins(1),
+        })
+    };
+    let mut machine = after(&running());
+    assert_eq!(
+        machine.on(Input::Posted(asked(5))),
+        [Command::Attend],
+        "it runs"
+    );
+    assert_eq!(machine.on(Input::Posted(asked(5))), [], "told already");
+    assert_eq!(machine.on(ending()), start, "it may not have heard");
+    let rest = [Command::RetryAfter(Duration::from_mins(1))];
+    assert_eq!(machine.on(ending()), rest, "it began with the order");
+    assert_eq!(machine.on(Input::Posted(here())), [], "done, or taken back");
+    assert_eq!(machine.on(Input::Posted(asked(6))), start, "a new one");
+    let mut machine = after(&running());
+    assert_eq!(machine.on(ending()), rest, "nothing is asked");
+}
+
+#[test]
 fn a_deaf_session_is_given_up_only_for_a_standby_and_after_three_failures() {
     let with_standby = Wish {
         standbys: 2,

@@ -57,7 +57,7 @@ impl Hands {
                 assert!(!stopping, "a session after the stop");
                 self.session = true;
             }
-            Command::Pause(_) | Command::Nudge => assert!(self.session),
+            Command::Pause(_) | Command::Nudge | Command::Attend => assert!(self.session),
             Command::Drain => {
                 assert!(self.session && !self.told_to_end);
                 self.told_to_end = true;
@@ -111,13 +111,13 @@ fn any_wish() -> impl Strategy<Value = Wish> {
         1 => Just(Place::Elsewhere { auth_home: "other".to_owned() }),
         1 => Just(Place::Unknown),
     ];
-    (place, any::<bool>(), 0..4_i64, 0..3_usize).prop_map(|(place, paused, resumed, standbys)| {
-        Wish {
-            place,
-            paused,
-            resumed_at: (resumed > 0).then_some(resumed),
-            standbys,
-        }
+    let told = (place, any::<bool>(), 0..4_i64, 0..3_i64, 0..3_usize);
+    told.prop_map(|(place, paused, resumed, asked, standbys)| Wish {
+        place,
+        paused,
+        resumed_at: (resumed > 0).then_some(resumed),
+        asked_at: (asked > 0).then_some(asked),
+        standbys,
     })
 }
 
