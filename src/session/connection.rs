@@ -274,7 +274,9 @@ impl Connection {
     /// Takes the device off the phone's list, if it is logged in and the server answers soon.
     pub async fn log_out(&self) {
         if self.client.is_logged_in()
-            && tokio::time::timeout(LOGOUT, self.client.logout()).await.is_err()
+            && tokio::time::timeout(LOGOUT, self.client.logout())
+                .await
+                .is_err()
         {
             tracing::warn!("the server did not confirm the logout");
         }

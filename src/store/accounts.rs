@@ -82,7 +82,8 @@ fn jid(row: &AnyRow, column: &str) -> Result<Option<Jid>> {
     Ok(row.try_get::<Option<String>, _>(column)?.map(Jid::new))
 }
 
-const SELECT: &str = "SELECT a.account_id, a.enabled, a.paused, a.resumed_at, a.auth_home, a.auth_medium,
+const SELECT: &str =
+    "SELECT a.account_id, a.enabled, a.paused, a.resumed_at, a.auth_home, a.auth_medium,
        a.linked_jid, a.linked_lid, a.linked_at, o.asked_at AS auth_asked_at
      FROM accounts a LEFT JOIN auth_orders o ON o.account_id = a.account_id";
 
