@@ -10,6 +10,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use crate::ids::Phone;
+use crate::inbound::backfill::Backfill;
 use crate::inbound::policy::Policy;
 use crate::lease::timing::LeaseTiming;
 use crate::session::endpoint::{NetworkSettings, WsUrl};
@@ -123,6 +124,8 @@ pub struct Config {
     pub auth: AuthConfig,
     /// Who is heard.
     pub policy: Policy,
+    /// What becomes of messages that arrived while an account was not linked.
+    pub backfill: Backfill,
     /// How WhatsApp is reached.
     pub network: NetworkSettings,
     /// The client version to announce.
@@ -236,6 +239,12 @@ impl Config {
             shutdown_grace: values.millis("SHUTDOWN_GRACE_MS")?.unwrap_or_default(),
             auth,
             policy,
+            backfill: values
+                .get("WHATSAPP_RELINK_BACKFILL")
+                .parse()
+                .map_err(|()| {
+                    values.wrong("WHATSAPP_RELINK_BACKFILL", "use queue, record or off")
+                })?,
             network: network(values, lease.margin())?,
             client_version: client_version(values)?,
             probe: probe(values)?,

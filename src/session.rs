@@ -5,7 +5,9 @@
 //!     │                     │ observer: events → signals
 //!     │                     └ hook: messages → intake (the acknowledgement waits)
 //!     ├ linking: QR rounds, pairing codes
-//!     └ missing: what arrived and is not there
+//!     ├ missing: what arrived and is not there
+//!     ├ peers: whose messages cannot be read
+//!     └ history: what arrived while nothing was linked
 //! ```
 //!
 //! Only this directory, the auth store and the simulator name types of the protocol library.
@@ -14,6 +16,7 @@
 //! only after its commit; a reply leaves only when the backlog is through and the ratchets are
 //! durable. Failures and their answers are the closed table in [`life`].
 
+pub mod adoption;
 pub mod connection;
 pub mod decode;
 pub mod encode;
@@ -26,6 +29,7 @@ pub mod linking;
 pub mod media;
 mod missing;
 mod observer;
+pub mod peers;
 pub mod prewarm;
 mod pulse;
 pub mod qr;
@@ -43,9 +47,11 @@ use tokio::sync::watch;
 
 use self::endpoint::Network;
 use self::http::WebClient;
+use self::peers::Peers;
 use self::state::SessionState;
 use self::version::ClientVersion;
 use crate::ids::{AccountId, Phone};
+use crate::inbound::backfill::Backfill;
 use crate::inbound::intake::Intake;
 use crate::lease::trust::Trust;
 use crate::store::{AuthMedium, Fence, LinkCode, Store};
@@ -98,6 +104,10 @@ pub struct SessionContext {
     pub board: Board,
     /// How long the server may be silent before it is asked for a sign of life.
     pub probe: Duration,
+    /// What becomes of messages that arrived while the account was not linked.
+    pub backfill: Backfill,
+    /// Whose messages cannot be read.
+    pub peers: Peers,
     /// Answer each message: for crash tests in simulator builds.
     pub reply_to_everything: bool,
 }

@@ -20,6 +20,7 @@
 mod accounts;
 mod audit;
 mod auth;
+mod backfill;
 mod changes;
 mod connections;
 mod error;

@@ -1,5 +1,6 @@
 //! Clients that nobody here wrote: real Baileys, as a Node process each.
 
+mod adopting;
 mod driver;
 
 use std::path::{Path, PathBuf};
@@ -19,7 +20,13 @@ fn interop_dir() -> PathBuf {
 
 /// A Baileys client linked to `person` by a QR code.
 async fn linked_baileys(theatre: &Theatre, person: &Person) -> Baileys {
-    let mut baileys = Baileys::start(&interop_dir(), &theatre.sim.url(), &theatre.stage.ca_file);
+    linked_baileys_in(theatre, person, None).await
+}
+
+/// The same, with its auth state in `folder`.
+async fn linked_baileys_in(theatre: &Theatre, person: &Person, folder: Option<&Path>) -> Baileys {
+    let (url, ca) = (theatre.sim.url(), &theatre.stage.ca_file);
+    let mut baileys = Baileys::start(&interop_dir(), &url, ca, folder);
     let connecting = baileys.begin("connect", json!({})).await;
     let shown = baileys.event("qr", |_| true).await;
     let qr = shown["qr"].as_str().expect("a code").to_owned();

@@ -13,6 +13,8 @@ mod messages;
 mod operating;
 mod postgres;
 mod production;
+mod relink;
+mod repair;
 mod rollover;
 mod sessions;
 mod stopping;

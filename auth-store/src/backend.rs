@@ -2,13 +2,13 @@
 //! file per topic. What each method means is the library's contract; only what
 //! differs from it is said here.
 
-mod app_sync;
+pub(crate) mod app_sync;
 mod device;
 mod due;
 mod lid_mapping;
 mod message_secret;
 mod pending_inbound;
-mod pre_key;
+pub(crate) mod pre_key;
 mod protocol;
 mod sender_key_devices;
 mod sent_message;

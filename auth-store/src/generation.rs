@@ -25,6 +25,11 @@ impl Generation {
     /// Holds the list of generations itself, never credentials.
     pub(crate) const ROOT: Self = Self(0);
 
+    /// The generation of this number.
+    pub(crate) fn numbered(number: u64) -> Self {
+        Self(number)
+    }
+
     /// The number.
     pub fn number(self) -> u64 {
         self.0
@@ -63,6 +68,9 @@ pub struct RetiredGeneration {
 pub(crate) struct GenerationLog {
     pub(crate) current: Option<Generation>,
     pub(crate) pending: Option<Generation>,
+    /// What an installation fills; never used before it is whole.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) installing: Option<Generation>,
     last: Generation,
     pub(crate) retired: Vec<RetiredGeneration>,
 }
@@ -72,6 +80,7 @@ impl Default for GenerationLog {
         Self {
             current: None,
             pending: None,
+            installing: None,
             last: Generation::ROOT,
             retired: Vec::new(),
         }
@@ -124,6 +133,23 @@ impl GenerationLog {
         *slot = None;
         self.push_retired(generation, reason, now_ms);
         true
+    }
+
+    /// Begins a generation that is filled from elsewhere.
+    pub(crate) fn begin_install(&mut self) -> Generation {
+        self.last = Generation(self.last.0 + 1);
+        self.installing = Some(self.last);
+        self.last
+    }
+
+    /// Makes what was filled the current generation, in place of what was current.
+    pub(crate) fn finish_install(&mut self, reason: &str, now_ms: i64) {
+        let Some(installed) = self.installing.take() else {
+            return;
+        };
+        if let Some(replaced) = self.current.replace(installed) {
+            self.push_retired(replaced, reason, now_ms);
+        }
     }
 
     fn push_retired(&mut self, generation: Generation, reason: &str, now_ms: i64) {

@@ -5,8 +5,7 @@ use std::fmt;
 use std::sync::Arc;
 
 use async_trait::async_trait;
-
-use crate::record::Masked;
+use auth_format::Masked;
 
 /// Names one received message, as the library writes its parts. `Debug` masks
 /// the JIDs.

@@ -2,6 +2,7 @@
 
 mod account;
 mod backend;
+mod baileys;
 mod cache;
 mod clock;
 mod gate;
@@ -19,10 +20,12 @@ mod reading;
 mod record;
 mod record_name;
 mod sealer;
+mod snapshot;
 mod store;
 mod writer;
 
 pub use account::{AccountName, BadAccountName};
+pub use baileys::{BaileysError, BaileysReport, SkippedFile};
 pub use gate::SignalGate;
 pub use generation::{Generation, RetiredGeneration};
 pub use head::{Head, KeySet};
@@ -34,4 +37,5 @@ pub use poison::Poison;
 pub use quarantine::quarantine;
 pub use record::{Batch, Damage, RecordError, RecordKey, RecordStore, after_prefix};
 pub use sealer::{MasterKey, NoRandomness, Sealer};
+pub use snapshot::{BadPassphrase, BundleError, Passphrase, Snapshot};
 pub use store::{AuthStore, Credentials, OpenError, Options};

@@ -10,6 +10,7 @@ use std::fmt;
 use std::sync::Arc;
 
 use async_trait::async_trait;
+use auth_format::Masked;
 use bytes::Bytes;
 
 use crate::head::Head;
@@ -37,30 +38,6 @@ impl RecordKey {
 impl fmt::Display for RecordKey {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         Masked(&self.0).fmt(f)
-    }
-}
-
-/// Shows a text with every run of more than four digits cut to its first four.
-pub(crate) struct Masked<'a>(pub(crate) &'a str);
-
-impl fmt::Display for Masked<'_> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        const SHOWN: usize = 4;
-        let mut digits = 0;
-        for c in self.0.chars() {
-            if !c.is_ascii_digit() {
-                digits = 0;
-                write!(f, "{c}")?;
-                continue;
-            }
-            digits += 1;
-            if digits <= SHOWN {
-                write!(f, "{c}")?;
-            } else if digits == SHOWN + 1 {
-                f.write_str("…")?;
-            }
-        }
-        Ok(())
     }
 }
 

@@ -11,10 +11,10 @@
 
 use std::fmt;
 
+use auth_format::{KEY_ID_LEN, SealedRecord, UnreadableRecord, VERSION};
 use base64::Engine as _;
 use base64::engine::general_purpose::{STANDARD, STANDARD_NO_PAD};
 use bytes::Bytes;
-use prost::Message as _;
 use ring::aead::{AES_256_GCM, Aad, LessSafeKey, NONCE_LEN, Nonce, UnboundKey};
 use ring::digest;
 use ring::hkdf::{HKDF_SHA256, KeyType, Salt};
@@ -23,13 +23,7 @@ use ring::rand::{SecureRandom as _, SystemRandom};
 use crate::record::{Damage, RecordError, RecordKey};
 use crate::{AccountName, Generation};
 
-mod envelope {
-    include!(concat!(env!("OUT_DIR"), "/whatsapp_worker.auth.v1.rs"));
-}
-
-const VERSION: u32 = 1;
 const KEY_LEN: usize = 32;
-const KEY_ID_LEN: usize = 8;
 
 /// The key of a key file. `Debug` shows only its id.
 #[derive(Clone)]
@@ -90,7 +84,7 @@ impl fmt::Debug for MasterKey {
 }
 
 /// The system's random generator failed.
-#[derive(Debug, Clone, Copy, thiserror::Error)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("the system's random generator failed")]
 pub struct NoRandomness;
 
@@ -168,18 +162,17 @@ impl GenerationSealer {
         self.key
             .seal_in_place_append_tag(
                 Nonce::assume_unique_for_key(nonce),
-                Aad::from(self.bound_to(key, VERSION)),
+                Aad::from(self.bound_to(key)),
                 &mut sealed,
             )
             .expect("a record is far below the cipher's limit of 64 GiB");
-        let record = envelope::SealedRecord {
-            version: VERSION,
-            key_id: Bytes::copy_from_slice(&self.key_id),
+        let record = SealedRecord {
+            key_id: self.key_id,
             generation: self.generation.number(),
-            nonce: Bytes::copy_from_slice(&nonce),
+            nonce,
             ciphertext: sealed.into(),
         };
-        Ok(record.encode_to_vec().into())
+        Ok(record.encode())
     }
 
     pub(crate) fn open(&self, key: &RecordKey, sealed: Bytes) -> Result<Bytes, RecordError> {
@@ -191,26 +184,22 @@ impl GenerationSealer {
     }
 
     fn try_open(&self, key: &RecordKey, sealed: Bytes) -> Result<Bytes, Damage> {
-        let record = envelope::SealedRecord::decode(sealed).map_err(|_| Damage::Envelope)?;
-        if record.version != VERSION {
-            return Err(Damage::Version(record.version));
-        }
-        if record.key_id != self.key_id.as_slice() {
+        let record = SealedRecord::decode(sealed)?;
+        if record.key_id != self.key_id {
             return Err(Damage::KeyId {
-                found: hex::encode(&record.key_id),
+                found: hex::encode(record.key_id),
                 ours: hex::encode(self.key_id),
             });
         }
         if record.generation != self.generation.number() {
             return Err(Damage::Generation(record.generation));
         }
-        let nonce = record.nonce.as_ref().try_into().map_err(|_| Damage::Seal)?;
         let mut value = Vec::from(record.ciphertext);
         let opened = self
             .key
             .open_in_place(
-                Nonce::assume_unique_for_key(nonce),
-                Aad::from(self.bound_to(key, record.version)),
+                Nonce::assume_unique_for_key(record.nonce),
+                Aad::from(self.bound_to(key)),
                 &mut value,
             )
             .map_err(|_| Damage::Seal)?
@@ -219,13 +208,22 @@ impl GenerationSealer {
         Ok(value.into())
     }
 
-    fn bound_to(&self, key: &RecordKey, version: u32) -> Vec<u8> {
+    fn bound_to(&self, key: &RecordKey) -> Vec<u8> {
         bind([
             self.account.as_str().as_bytes(),
             &self.generation.number().to_be_bytes(),
             key.as_str().as_bytes(),
-            &version.to_be_bytes(),
+            &VERSION.to_be_bytes(),
         ])
+    }
+}
+
+impl From<UnreadableRecord> for Damage {
+    fn from(unreadable: UnreadableRecord) -> Self {
+        match unreadable {
+            UnreadableRecord::Envelope => Self::Envelope,
+            UnreadableRecord::Version(version) => Self::Version(version),
+        }
     }
 }
 

@@ -19,6 +19,7 @@ use crate::reading::json_damage;
 use crate::record::{Damage, RecordError, RecordStore, after_prefix};
 use crate::record_name::{Family, RecordName};
 use crate::sealer::{GenerationSealer, Sealer};
+use crate::snapshot::install;
 use crate::writer::{Changes, Shared, Writer};
 
 /// Which credentials to open.
@@ -101,6 +102,7 @@ impl AuthStore {
             .await
             .map_err(|error| wrong_key(sealer, error))?
             .unwrap_or_default();
+        install::sweep(&*medium, &root_sealer, &mut log).await?;
         let before = log.clone();
         let generation = match (options.credentials, log.current) {
             (Credentials::Current, Some(current)) => current,

@@ -252,6 +252,14 @@ impl Simulator {
         self.server.ledger.receipts(message_id)
     }
 
+    /// How a message was encrypted for one of a person's devices, each time that it was sent: `pkmsg`,
+    /// `msg`, `skmsg`.
+    pub fn ciphertexts(&self, person: &Person, device: u16, message_id: &str) -> Vec<String> {
+        let account = person.account();
+        let to = DeviceAddress { account, device };
+        self.server.ledger.ciphertexts(message_id, to)
+    }
+
     /// How many stanzas a device has not confirmed; `None` when there is no such device.
     pub fn queue_len(&self, person: &Person, device: u16) -> Option<usize> {
         let directory = self.server.directory();

@@ -115,7 +115,8 @@ impl Link {
                     eprintln!("Linked.");
                     return Ok(());
                 }
-                let expected = matches!(status.state.as_str(), "starting" | "linking" | "needs_link");
+                let expected =
+                    matches!(status.state.as_str(), "starting" | "linking" | "needs_link");
                 let quiet = expected && status.reason.as_deref() != Some("other_number");
                 if !quiet && told.as_ref() != Some(&status.detail) {
                     eprintln!("Session {}: {}", status.state, status.detail);

@@ -153,6 +153,11 @@ pub const SETTINGS: &[Setting] = &[
         "Status posts: on queues them, off ignores them",
     ),
     plain(
+        "WHATSAPP_RELINK_BACKFILL",
+        "queue",
+        "Messages that arrived between a logout and the next link of the same number: queue (of the last 24 h), record, off",
+    ),
+    plain(
         "WHATSAPP_WS_URL",
         "wss://web.whatsapp.com/ws/chat",
         "The server: any wss URL, or ws on loopback",
@@ -204,7 +209,6 @@ pub const NOT_YET: &[&str] = &[
     "AXIOM_DATASET",
     "AXIOM_TOKEN",
     "MESSAGE_RETENTION_DAYS",
-    "WHATSAPP_RELINK_BACKFILL",
 ];
 
 /// The setting called `name`.

@@ -4,6 +4,8 @@
 //! reconnecting: the lease is checked before each connect, and the reason of the end decides what
 //! comes next ([`End`]). The client's own reconnecting is off.
 
+mod vow;
+
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex, OnceLock};
 use std::time::Duration;
@@ -25,6 +27,8 @@ use super::pulse::Ear;
 use super::reins::Grace;
 use super::transport::WsTransportFactory;
 use crate::ids::Phone;
+
+pub(super) use vow::Vow;
 
 /// How long a client may take to end after its socket was closed.
 const CUT: Duration = Duration::from_secs(1);
@@ -125,15 +129,18 @@ impl Connection {
         let verdict = Arc::new(OnceLock::new());
         let in_flight = InFlight::default();
         let taps = Taps::default();
+        let vow = Vow::new(auth.clone());
         let factory = TappedFactory {
             inner: WsTransportFactory::new(context.network.clone(), context.trust.clone()),
             taps: taps.clone(),
+            vow: vow.clone(),
         };
         let answers = context.reply_to_everything.then(|| signals.clone());
         let observer = Observer {
             auth: auth.clone(),
             signals,
             verdict: verdict.clone(),
+            vow: vow.clone(),
         };
         let hook = Hook {
             intake: match errand {
@@ -143,6 +150,7 @@ impl Connection {
             in_flight: in_flight.clone(),
             broken: taps.broken.clone(),
             answers,
+            peers: context.peers.clone(),
         };
         let mut builder = Bot::builder()
             .with_backend_arc(auth.clone())
@@ -162,6 +170,7 @@ impl Connection {
         }
         let bot = builder.build().await?;
         let client = bot.client();
+        vow.bind(&client);
         client.enable_auto_reconnect.store(false, Ordering::Relaxed);
         let forwarding = client.acquire_raw_node_forwarding();
         let connection = Self {
@@ -265,7 +274,9 @@ impl Connection {
     /// Takes the device off the phone's list, if it is logged in and the server answers soon.
     pub async fn log_out(&self) {
         if self.client.is_logged_in()
-            && tokio::time::timeout(LOGOUT, self.client.logout()).await.is_err()
+            && tokio::time::timeout(LOGOUT, self.client.logout())
+                .await
+                .is_err()
         {
             tracing::warn!("the server did not confirm the logout");
         }
@@ -318,6 +329,7 @@ impl Taps {
 struct TappedFactory {
     inner: WsTransportFactory,
     taps: Taps,
+    vow: Vow,
 }
 
 #[async_trait]
@@ -343,7 +355,7 @@ impl TransportFactory for TappedFactory {
             .transport
             .lock()
             .expect("no panic while it is held") = Some(transport.clone());
-        Ok((transport, handed_up))
+        Ok((self.vow.bound(transport), handed_up))
     }
 }
 

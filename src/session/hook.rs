@@ -14,6 +14,7 @@ use whatsapp_rust::{Client, InboundDurabilityHook};
 
 use super::decode;
 use super::observer::Signal;
+use super::peers::Peers;
 use crate::ids::Jid;
 use crate::inbound::intake::Intake;
 use crate::inbound::message::{Chat, Inbound, Party};
@@ -59,6 +60,8 @@ pub(super) struct Hook {
     pub(super) broken: CancellationToken,
     /// Told which chats wrote, when each message is to be answered.
     pub(super) answers: Option<mpsc::UnboundedSender<Signal>>,
+    /// Told whose messages can be read.
+    pub(super) peers: Peers,
 }
 
 #[async_trait]
@@ -73,6 +76,9 @@ impl InboundDurabilityHook for Hook {
             return std::future::pending().await;
         };
         let _running = self.in_flight.enter();
+        for item in batch {
+            self.peers.readable(&item.info.source);
+        }
         let messages = decode_all(&client, batch).await;
         let chats = self.answers.as_ref().map(|_| chats_to_answer(&messages));
         if let Err(error) = intake.accept(messages).await {

@@ -136,13 +136,13 @@ impl Life<'_> {
             if let Some(finish) = halt(self.reins.order()) {
                 return finish;
             }
-            if !auth.is_current().await
+            if !is_linked(auth).await
                 && let Some(finish) = self.wait_until_worthwhile(attempts).await
             {
                 return finish;
             }
             let next = match self.connection(auth, kind, attempts).await {
-                Ok(end) => self.after(end, auth.is_current().await, attempts).await,
+                Ok(end) => self.after(end, is_linked(auth).await, attempts).await,
                 Err(next) => next,
             };
             let finish = match next {
@@ -182,10 +182,12 @@ impl Life<'_> {
         kind: AuthMedium,
         attempts: &mut Attempts,
     ) -> Result<End, Next> {
-        let linked = auth.is_current().await;
-        if !linked && let Some(next) = self.look_at_stranger(auth, attempts).await {
+        if !auth.is_current().await
+            && let Some(next) = self.look_at_stranger(auth, attempts).await
+        {
             return Err(next);
         }
+        let linked = is_linked(auth).await;
         let phone = attempts.linking.phone().filter(|_| !linked);
         let opened = Connection::open(self.context, auth, Errand::Operate { phone }).await;
         let (mut connection, mut signals) = opened.map_err(|error| {
@@ -348,6 +350,13 @@ impl Life<'_> {
             warn!(account = %self.context.account, %error, "the store did not take what the session tells");
         }
     }
+}
+
+/// Whether there is a link to log in with. A process that died right after the phone vouched left one
+/// that is not in use yet: it is completed by logging in, or refused by the server.
+async fn is_linked(auth: &AuthStore) -> bool {
+    // A device that cannot be read is found by the connection, which says so.
+    auth.is_current().await || auth.is_vouched_for().await.unwrap_or(false)
 }
 
 /// What an order to end makes of the session.

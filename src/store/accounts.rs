@@ -4,6 +4,7 @@ use sqlx::any::AnyRow;
 use sqlx::{Row, query};
 
 use super::audit::{self, Entry};
+use super::backfill::NUMBER_REPLACED;
 use super::{Fence, Result, Store, StoreError};
 use crate::ids::{AccountId, Jid};
 
@@ -81,7 +82,8 @@ fn jid(row: &AnyRow, column: &str) -> Result<Option<Jid>> {
     Ok(row.try_get::<Option<String>, _>(column)?.map(Jid::new))
 }
 
-const SELECT: &str = "SELECT a.account_id, a.enabled, a.paused, a.resumed_at, a.auth_home, a.auth_medium,
+const SELECT: &str =
+    "SELECT a.account_id, a.enabled, a.paused, a.resumed_at, a.auth_home, a.auth_medium,
        a.linked_jid, a.linked_lid, a.linked_at, o.asked_at AS auth_asked_at
      FROM accounts a LEFT JOIN auth_orders o ON o.account_id = a.account_id";
 
@@ -215,6 +217,12 @@ impl Store {
             None => AuthMedium::Remote,
         };
         let mut tx = self.begin_fenced(fence).await?;
+        let earlier: Option<String> =
+            sqlx::query_scalar("SELECT linked_jid FROM accounts WHERE account_id = $1")
+                .bind(fence.account().as_str())
+                .fetch_optional(&mut tx)
+                .await?
+                .flatten();
         query(self.sql(
             "UPDATE accounts SET linked_jid = $2, linked_lid = $3, auth_home = $4, auth_medium = $5, linked_at = {NOW}
              WHERE account_id = $1",
@@ -233,6 +241,10 @@ impl Store {
         let detail = format!("to {jid}");
         let line = entry(fence.account(), "worker", "account.linked", &detail);
         audit::write(&mut tx, line).await?;
+        if earlier.is_some_and(|earlier| number(&Jid::new(earlier)) != number(jid)) {
+            let line = entry(fence.account(), "worker", NUMBER_REPLACED, &detail);
+            audit::write(&mut tx, line).await?;
+        }
         tx.commit().await?;
         Ok(())
     }
@@ -268,6 +280,12 @@ impl Store {
         tx.commit().await?;
         Ok(())
     }
+}
+
+/// An address without its device.
+fn number(jid: &Jid) -> String {
+    let user = jid.user();
+    user.split(':').next().unwrap_or(user).to_owned()
 }
 
 pub(super) fn entry<'a>(

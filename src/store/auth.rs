@@ -137,8 +137,7 @@ impl AuthView {
 
     async fn stamp(&self) -> Result<()> {
         let mut tx = self.store.begin().await?;
-        let stamp =
-            tx.sql("UPDATE auth_heads SET verified_at = {NOW} WHERE account_id = $1");
+        let stamp = tx.sql("UPDATE auth_heads SET verified_at = {NOW} WHERE account_id = $1");
         query(stamp)
             .bind(self.account.as_str())
             .execute(&mut tx)
@@ -200,7 +199,9 @@ impl RecordStore for AuthView {
     }
 
     async fn count(&self, prefix: &str) -> std::result::Result<u64, RecordError> {
-        self.counted(prefix).await.map_err(|error| self.fault(error))
+        self.counted(prefix)
+            .await
+            .map_err(|error| self.fault(error))
     }
 
     async fn apply(&self, _: &Batch) -> std::result::Result<(), RecordError> {
@@ -224,7 +225,8 @@ impl RecordStore for AuthView {
     }
 }
 
-const HEAD: &str = "SELECT epoch, lineage, writes, key_count, key_digest, last_write_at, verified_at
+const HEAD: &str =
+    "SELECT epoch, lineage, writes, key_count, key_digest, last_write_at, verified_at
      FROM auth_heads WHERE account_id = $1";
 
 fn head(row: &AnyRow) -> Result<Head> {

@@ -276,7 +276,8 @@ impl Machine {
                 commands
             }
             Phase::Resting
-                if before.resumed_at < self.wish.resumed_at || self.asked_since(before.asked_at) =>
+                if before.resumed_at < self.wish.resumed_at
+                    || self.asked_since(before.asked_at) =>
             {
                 self.start()
             }

@@ -24,7 +24,11 @@ async fn a_running_worker_is_cleared_and_links_again_in_the_same_process_and_ter
     order(&theatre, AuthOrder::Clear).await;
     let reset = event(&worker, "whatsapp.auth.reset").await;
     assert_eq!(reset["reason"], "cleared by olga");
-    assert_eq!(theatre.shop.companions(), [0_u16; 0], "it logged itself out");
+    assert_eq!(
+        theatre.shop.companions(),
+        [0_u16; 0],
+        "it logged itself out"
+    );
     let waiting = status(&theatre, |status| status.state == "linking").await;
     assert_eq!(waiting.reason, None);
     scan(&theatre, &theatre.shop).await;
@@ -39,10 +43,16 @@ async fn a_running_worker_is_cleared_and_links_again_in_the_same_process_and_ter
     assert_eq!(worker.count("whatsapp.lease.acquire.success"), 1);
     assert_eq!(lease(&theatre).await.epoch, epoch);
     let store = theatre.store().await;
-    assert_eq!(store.auth_order(&theatre.account).await.expect("answers"), None);
+    assert_eq!(
+        store.auth_order(&theatre.account).await.expect("answers"),
+        None
+    );
     let shown = theatre
         .stage
-        .command("operator", &["auth", "status", "default", "--output", "json"])
+        .command(
+            "operator",
+            &["auth", "status", "default", "--output", "json"],
+        )
         .output()
         .await
         .expect("runs");

@@ -13,7 +13,10 @@ async fn a_remote_state_survives_a_restart_and_moves_to_another_machine_without_
     let theatre = Theatre::open_on(engine, &[REMOTE]).await;
     theatre.check_receipts().await;
     let worker = theatre.linked_worker("one").await;
-    assert_eq!(event(&worker, "whatsapp.auth.mode_selected").await["mode"], "remote");
+    assert_eq!(
+        event(&worker, "whatsapp.auth.mode_selected").await["mode"],
+        "remote"
+    );
     let mut ids = vec![theatre.text("linked")];
     theatre.jobs_of(&ids).await;
     stop(worker).await;
@@ -44,11 +47,20 @@ async fn a_remote_state_survives_a_restart_and_moves_to_another_machine_without_
 async fn a_state_stays_where_it_is_when_the_setting_changes() {
     let mut theatre = Theatre::open().await;
     let worker = theatre.linked_worker("one").await;
-    assert_eq!(event(&worker, "whatsapp.auth.mode_selected").await["mode"], "local");
+    assert_eq!(
+        event(&worker, "whatsapp.auth.mode_selected").await["mode"],
+        "local"
+    );
     stop(worker).await;
-    theatre.stage.settings.insert(REMOTE.0.to_owned(), REMOTE.1.to_owned());
+    theatre
+        .stage
+        .settings
+        .insert(REMOTE.0.to_owned(), REMOTE.1.to_owned());
     let worker = theatre.stage.start("one").expect("starts");
     theatre.connected(&worker, 1).await;
-    assert_eq!(event(&worker, "whatsapp.auth.mode_selected").await["mode"], "local");
+    assert_eq!(
+        event(&worker, "whatsapp.auth.mode_selected").await["mode"],
+        "local"
+    );
     assert_eq!(worker.count("whatsapp.qr.available"), 0);
 }

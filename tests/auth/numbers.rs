@@ -27,7 +27,11 @@ async fn a_phone_with_another_number_is_turned_away_unless_it_is_wished_for(thea
     });
     let shown = shown.await;
     assert_eq!(shown.state, "linking");
-    assert!(shown.detail.contains("--replace-number"), "{}", shown.detail);
+    assert!(
+        shown.detail.contains("--replace-number"),
+        "{}",
+        shown.detail
+    );
     assert_eq!(rival.companions(), [0_u16; 0], "its device was logged out");
     assert_eq!(theatre.jobs_of(&[]).await, [], "nothing of it was taken in");
     assert_eq!(worker.count("whatsapp.connection.established"), 1);

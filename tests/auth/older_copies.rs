@@ -85,7 +85,11 @@ async fn an_older_copy_is_refused_and_named_and_goes_on_when_that_is_accepted(th
     copy.put_back(&theatre).await;
     let worker = theatre.stage.start("one").expect("starts");
     let why = refused(&worker).await;
-    for part in ["older copy", "auth accept-rollback default", "auth clear default"] {
+    for part in [
+        "older copy",
+        "auth accept-rollback default",
+        "auth clear default",
+    ] {
         assert!(why.contains(part), "{why}");
     }
     let told = event(&worker, "whatsapp.auth.rollback_detected").await;
@@ -101,7 +105,10 @@ async fn an_older_copy_is_refused_and_named_and_goes_on_when_that_is_accepted(th
     both_ways(&theatre, "and once more").await;
     assert_eq!(theatre.sim.lint(), [], "violations of the protocol");
     let store = theatre.store().await;
-    assert_eq!(store.auth_order(&theatre.account).await.expect("answers"), None);
+    assert_eq!(
+        store.auth_order(&theatre.account).await.expect("answers"),
+        None
+    );
     stop(worker).await;
     let worker = theatre.stage.start("one").expect("starts");
     theatre.connected(&worker, 1).await;

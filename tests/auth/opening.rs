@@ -33,7 +33,10 @@ async fn an_account_with_a_remote_state_waits_for_a_worker_with_its_key() {
     let worker = theatre.linked_worker("one").await;
     stop(worker).await;
     let key = |key: &str| ("WHATSAPP_AUTH_KEY".to_owned(), key.to_owned());
-    theatre.stage.settings.extend([key(""), ("WHATSAPP_AUTH_MODE".to_owned(), String::new())]);
+    theatre
+        .stage
+        .settings
+        .extend([key(""), ("WHATSAPP_AUTH_MODE".to_owned(), String::new())]);
     let worker = theatre.stage.start("one").expect("starts");
     let why = refused(&worker).await;
     assert!(why.contains("openssl rand -hex 32"), "{why}");
@@ -67,7 +70,10 @@ async fn a_linked_account_without_its_remote_state_gets_no_new_credentials() {
     }
     let worker = theatre.stage.start("one").expect("starts");
     let why = refused(&worker).await;
-    assert!(why.contains("no auth state") && why.contains("--again"), "{why}");
+    assert!(
+        why.contains("no auth state") && why.contains("--again"),
+        "{why}"
+    );
     let shown = status(&theatre, |status| status.state == "failed").await;
     assert_eq!(shown.reason.as_deref(), Some("auth_missing"));
 }

@@ -1,6 +1,8 @@
 // A Baileys client driven by JSON lines, so that tests in another language can use it.
 //
-//   node client.mjs ws://127.0.0.1:PORT/ws/chat
+//   node client.mjs ws://127.0.0.1:PORT/ws/chat [FOLDER]
+//
+// The auth state is kept in FOLDER, as useMultiFileAuthState writes it; without, in memory.
 //
 // Commands on standard input, one object a line, answered by {"seq", "ok", ...}:
 //   {"seq":1,"do":"connect"}
@@ -16,10 +18,11 @@
 // media comes from NODE_EXTRA_CA_CERTS.
 import { createInterface } from 'node:readline'
 import { Companion, sha256 } from './companion.mjs'
+import { folderAuth } from './folder-auth.mjs'
 
-const [url] = process.argv.slice(2)
+const [url, folder] = process.argv.slice(2)
 if (!url) {
-  console.error('usage: node client.mjs WEBSOCKET_URL')
+  console.error('usage: node client.mjs WEBSOCKET_URL [FOLDER]')
   process.exit(64)
 }
 // Libraries print sessions with their keys; standard output is the protocol's alone.
@@ -27,7 +30,8 @@ const write = process.stdout.write.bind(process.stdout)
 console.log = console.info = console.warn = process.env.BAILEYS_LOG ? console.error : () => {}
 const say = (object) => write(`${JSON.stringify(object)}\n`)
 
-const companion = new Companion(url)
+const auth = folder ? await folderAuth(folder) : undefined
+const companion = new Companion(url, auth)
 companion.on('qr', (qr) => say({ event: 'qr', qr }))
 for (const event of ['open', 'closed', 'message', 'edit', 'receipt']) {
   companion.on(event, (value) => say({ event, ...value }))
@@ -54,8 +58,9 @@ const actions = {
     return { id: (await companion.edit(to, key, text)).id }
   },
   disconnect: () => companion.close(),
-  quit() {
+  async quit() {
     companion.close()
+    await auth?.written()
     process.exitCode = 0
     setImmediate(() => process.exit())
   },

@@ -24,10 +24,10 @@ for (const name of ranks.slice(0, 5)) {
 export const sha256 = (bytes) => createHash('sha256').update(bytes).digest('hex')
 
 export class Companion extends EventEmitter {
-  constructor(url) {
+  constructor(url, auth = memoryAuth()) {
     super()
     this.url = url
-    this.auth = memoryAuth()
+    this.auth = auth
     this.sent = new Map()
   }
 
@@ -40,6 +40,7 @@ export class Companion extends EventEmitter {
       getMessage: async (key) => this.sent.get(key.id),
     })
     const events = this.socket.ev
+    if (this.auth.save) events.on('creds.update', () => this.auth.save())
     events.on('connection.update', (update) => this.#connection(update))
     events.on('messages.upsert', async ({ messages }) => {
       for (const message of messages) {

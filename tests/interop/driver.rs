@@ -41,11 +41,11 @@ struct Seen {
 }
 
 impl Baileys {
-    /// Starts a client towards `url` that trusts the certificate in `ca_file`. It is not connected
-    /// yet: `call("connect", json!({}))`.
+    /// Starts a client towards `url` that trusts the certificate in `ca_file` and keeps its auth state in
+    /// `folder`, or else in memory. It is not connected yet: `call("connect", json!({}))`.
     ///
     /// Needs `npm ci` in `interop`, the directory of this file.
-    pub fn start(interop: &Path, url: &str, ca_file: &Path) -> Self {
+    pub fn start(interop: &Path, url: &str, ca_file: &Path, folder: Option<&Path>) -> Self {
         assert!(
             interop.join("node_modules/baileys").is_dir(),
             "run `npm ci` in tests/interop first"
@@ -53,6 +53,7 @@ impl Baileys {
         let mut child = Command::new("node")
             .arg(interop.join("client.mjs"))
             .arg(url)
+            .args(folder)
             .env("NODE_EXTRA_CA_CERTS", ca_file)
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())

@@ -67,7 +67,12 @@ async fn overtaken(bench: &Bench) -> (Arc<Fence>, RemoteMedium) {
 async fn records_are_read_back_by_name_prefix_page_and_count(bench: &Bench) {
     let fence = bench.fence().await;
     let medium = medium(bench, &fence).await;
-    let batch = put(&[("g1/b/2", "two"), ("g1/a", "\0"), ("g1/b/1", ""), ("g2/b/1", "x")]);
+    let batch = put(&[
+        ("g1/b/2", "two"),
+        ("g1/a", "\0"),
+        ("g1/b/1", ""),
+        ("g2/b/1", "x"),
+    ]);
     medium.apply(&batch).await.expect("writes");
     let one = medium.load(&key("g1/b/2")).await.expect("answers");
     assert_eq!(one.as_deref(), Some(&b"two"[..]));
@@ -99,7 +104,14 @@ async fn records_are_read_back_by_name_prefix_page_and_count(bench: &Bench) {
 async fn names_are_ordered_by_their_bytes(bench: &Bench) {
     let fence = bench.fence().await;
     let medium = medium(bench, &fence).await;
-    let batch = put(&[("s/b", ""), ("s/B", ""), ("s/é", ""), ("s/_", ""), ("s/1", ""), ("s-x", "")]);
+    let batch = put(&[
+        ("s/b", ""),
+        ("s/B", ""),
+        ("s/é", ""),
+        ("s/_", ""),
+        ("s/1", ""),
+        ("s-x", ""),
+    ]);
     medium.apply(&batch).await.expect("writes");
     let prefix = medium.load_prefix("s/").await.expect("answers");
     assert_eq!(names(&prefix), ["s/1", "s/B", "s/_", "s/b", "s/é"]);
@@ -112,11 +124,17 @@ async fn the_head_follows_every_write(bench: &Bench) {
     assert_eq!((begun.epoch, begun.writes, begun.keys.count()), (1, 0, 0));
     assert_eq!((begun.last_write_ms, begun.verified_ms), (None, None));
     let before = bench.store.now_ms().await.expect("answers");
-    medium.apply(&put(&[("a", "1"), ("b", "1")])).await.expect("writes");
+    medium
+        .apply(&put(&[("a", "1"), ("b", "1")]))
+        .await
+        .expect("writes");
     let mut second = put(&[("b", "2"), ("c", "2")]);
     second.deletes = ["a", "never"].map(key).into();
     medium.apply(&second).await.expect("writes");
-    medium.apply(&Batch::default()).await.expect("nothing to do");
+    medium
+        .apply(&Batch::default())
+        .await
+        .expect("nothing to do");
     let head = medium.head().await.expect("answers").expect("there");
     assert_eq!(head.lineage, begun.lineage);
     assert_eq!(head.writes, 2);
@@ -129,7 +147,12 @@ async fn the_head_follows_every_write(bench: &Bench) {
     // The next term goes on with it.
     let next = bench.bid(|bid| bid.dead = Some(fence.epoch())).await;
     let reopened = RemoteMedium::open(bench.store.clone(), next.expect("dead")).await;
-    let head = reopened.expect("opens").head().await.expect("answers").expect("there");
+    let head = reopened
+        .expect("opens")
+        .head()
+        .await
+        .expect("answers")
+        .expect("there");
     assert_eq!((head.epoch, head.writes), (2, 2));
     assert_eq!(head.lineage, begun.lineage);
 }
@@ -183,12 +206,17 @@ async fn a_stale_workers_write_is_refused_and_leaves_no_trace(bench: &Bench) {
         store.set_auth_aside(&old).await.map(drop),
         store.set_auth_mark(&old, &mark).await,
         store.auth_order_done(&old, AuthOrder::Clear, "").await,
-        RemoteMedium::open(store.clone(), old.clone()).await.map(drop),
+        RemoteMedium::open(store.clone(), old.clone())
+            .await
+            .map(drop),
     ] {
         assert!(matches!(refused, Err(StoreError::Fenced(_))), "{refused:?}");
     }
     assert_eq!(everything(bench).await, before);
-    assert_eq!(store.auth_mark(&bench.account).await.expect("answers"), None);
+    assert_eq!(
+        store.auth_mark(&bench.account).await.expect("answers"),
+        None
+    );
     fresh.apply(&put(&[("b", "2")])).await.expect("still ours");
 }
 
@@ -207,11 +235,21 @@ async fn a_batch_that_fails_leaves_nothing(bench: &Bench) {
         "{refused:?}"
     );
     assert_eq!(everything(bench).await, before);
-    bench.sql("DELETE FROM auth_heads WHERE account_id = 'shop'").await.expect("writes");
+    bench
+        .sql("DELETE FROM auth_heads WHERE account_id = 'shop'")
+        .await
+        .expect("writes");
     bench.sql("DROP INDEX rule").await.expect("writes");
     let refused = medium.apply(&put(&[("b", "2")])).await;
-    assert!(matches!(refused, Err(RecordError::Damaged { .. })), "{refused:?}");
-    assert_eq!(everything(bench).await.0, before.0, "a lost head is not made anew");
+    assert!(
+        matches!(refused, Err(RecordError::Damaged { .. })),
+        "{refused:?}"
+    );
+    assert_eq!(
+        everything(bench).await.0,
+        before.0,
+        "a lost head is not made anew"
+    );
 }
 
 async fn a_view_reads_and_never_writes(bench: &Bench) {
@@ -221,12 +259,18 @@ async fn a_view_reads_and_never_writes(bench: &Bench) {
     assert!(matches!(refused, Err(RecordError::ReadOnly)), "{refused:?}");
     let found = view.load(&key("a")).await.expect("answers");
     assert_eq!(found.as_deref(), Some(&b"1"[..]));
-    assert_eq!(view.head().await.expect("answers"), medium.head().await.expect("answers"));
+    assert_eq!(
+        view.head().await.expect("answers"),
+        medium.head().await.expect("answers")
+    );
 }
 
 async fn a_state_comes_and_goes_with_its_head(bench: &Bench) {
     let store = &bench.store;
-    store.add_account(&bench.account, "o").await.expect("answers");
+    store
+        .add_account(&bench.account, "o")
+        .await
+        .expect("answers");
     let (fence, medium) = overtaken(bench).await;
     let mut head = medium.head().await.expect("answers").expect("there");
     head.epoch = 77;
@@ -235,14 +279,26 @@ async fn a_state_comes_and_goes_with_its_head(bench: &Bench) {
     head.verified_ms = Some(5);
     head.keys = KeySet::from_iter(["x", "y"]);
     let records = put(&[("x", "1"), ("y", "2")]).puts;
-    store.adopt_auth(&fence, &head, &records).await.expect("ours");
+    store
+        .adopt_auth(&fence, &head, &records)
+        .await
+        .expect("ours");
     let (found, adopted) = everything(bench).await;
     assert_eq!(found, records, "and nothing of what was there before");
     head.epoch = 1;
     assert_eq!(adopted, Some(head));
-    let account = async || store.account(&bench.account).await.expect("answers").expect("there");
+    let account = async || {
+        store
+            .account(&bench.account)
+            .await
+            .expect("answers")
+            .expect("there")
+    };
     let remote = account().await;
-    assert_eq!((remote.auth_medium, remote.auth_home), (Some(AuthMedium::Remote), None));
+    assert_eq!(
+        (remote.auth_medium, remote.auth_home),
+        (Some(AuthMedium::Remote), None)
+    );
     store.leave_auth(&fence, "disk").await.expect("ours");
     assert_eq!(everything(bench).await, (Vec::new(), None));
     let local = account().await;
@@ -259,7 +315,10 @@ async fn a_state_without_all_its_records_is_not_taken_over(bench: &Bench) {
     let head = medium.head().await.expect("answers").expect("there");
     let records = put(&[("b", "1")]).puts;
     let refused = bench.store.adopt_auth(&fence, &head, &records).await;
-    assert!(matches!(refused, Err(StoreError::Unusable(_))), "{refused:?}");
+    assert!(
+        matches!(refused, Err(StoreError::Unusable(_))),
+        "{refused:?}"
+    );
     assert_eq!(everything(bench).await, before);
 }
 
@@ -282,11 +341,17 @@ async fn a_damaged_state_is_kept_aside(bench: &Bench) {
 async fn an_order_waits_until_its_holder_has_done_it(bench: &Bench) {
     let (store, id) = (&bench.store, &bench.account);
     let order = |order| store.order_auth(id, order, "olga");
-    assert!(!order(AuthOrder::Clear).await.expect("answers"), "no such account");
+    assert!(
+        !order(AuthOrder::Clear).await.expect("answers"),
+        "no such account"
+    );
     store.add_account(id, "olga").await.expect("answers");
     let fence = bench.fence().await;
     let jid = Jid::new("49151000001:1@s.whatsapp.net");
-    store.record_link(&fence, &jid, None, None).await.expect("ours");
+    store
+        .record_link(&fence, &jid, None, None)
+        .await
+        .expect("ours");
     let asked = async || store.auth_order(id).await.expect("answers");
     let account = async || store.account(id).await.expect("answers").expect("there");
     assert_eq!((asked().await, account().await.auth_asked_at), (None, None));
@@ -299,9 +364,16 @@ async fn an_order_waits_until_its_holder_has_done_it(bench: &Bench) {
     };
     assert_eq!(asked().await, Some(rollback), "another order was done");
     assert!(order(AuthOrder::Clear).await.expect("answers"));
-    assert_eq!(asked().await.expect("asked").order, AuthOrder::Clear, "replaced");
+    assert_eq!(
+        asked().await.expect("asked").order,
+        AuthOrder::Clear,
+        "replaced"
+    );
     assert!(account().await.auth_asked_at.is_some());
-    store.record_link(&fence, &jid, None, None).await.expect("ours");
+    store
+        .record_link(&fence, &jid, None, None)
+        .await
+        .expect("ours");
     let done = store.auth_order_done(&fence, AuthOrder::Clear, "cleared by olga");
     done.await.expect("ours");
     assert_eq!(asked().await, None);
@@ -326,16 +398,32 @@ async fn a_link_says_where_its_auth_state_is(bench: &Bench) {
         (account.auth_medium, account.auth_home)
     };
     assert_eq!(place().await, (None, None));
-    store.record_link(&fence, &jid, Some(&lid), Some("disk")).await.expect("ours");
+    store
+        .record_link(&fence, &jid, Some(&lid), Some("disk"))
+        .await
+        .expect("ours");
     let local = (Some(AuthMedium::Local), Some("disk".to_owned()));
     assert_eq!(place().await, local);
     // A worker of an earlier release knows the one column alone.
-    bench.sql("UPDATE accounts SET auth_medium = NULL").await.expect("writes");
+    bench
+        .sql("UPDATE accounts SET auth_medium = NULL")
+        .await
+        .expect("writes");
     assert_eq!(place().await, local);
-    store.record_link(&fence, &jid, Some(&lid), None).await.expect("ours");
+    store
+        .record_link(&fence, &jid, Some(&lid), None)
+        .await
+        .expect("ours");
     assert_eq!(place().await, (Some(AuthMedium::Remote), None));
-    store.record_unlink(&fence, "logged out").await.expect("ours");
-    assert_eq!(place().await, (Some(AuthMedium::Remote), None), "where its next link lies");
+    store
+        .record_unlink(&fence, "logged out")
+        .await
+        .expect("ours");
+    assert_eq!(
+        place().await,
+        (Some(AuthMedium::Remote), None),
+        "where its next link lies"
+    );
     let account = store.account(id).await.expect("answers").expect("there");
     assert_eq!((account.linked, account.linked_lid), (Some(jid), Some(lid)));
     store.forget_link(id, "o").await.expect("answers");

@@ -14,15 +14,15 @@ use crate::record_name::{Family, RecordName};
 use crate::store::json;
 use crate::writer::Changes;
 
-fn mac_name(collection: &str, index_mac: &[u8]) -> RecordName {
+pub(crate) fn mac_name(collection: &str, index_mac: &[u8]) -> RecordName {
     Family::MutationMac.record([collection, hex::encode(index_mac).as_str()])
 }
 
-fn latest_key_name() -> RecordName {
+pub(crate) fn latest_key_name() -> RecordName {
     Family::SyncKeyLatest.record([])
 }
 
-fn sync_key_name(key_id: &[u8]) -> RecordName {
+pub(crate) fn sync_key_name(key_id: &[u8]) -> RecordName {
     Family::SyncKey.record([hex::encode(key_id).as_str()])
 }
 

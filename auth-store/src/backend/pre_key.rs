@@ -13,11 +13,11 @@ use crate::writer::Changes;
 type Result<T> = std::result::Result<T, RecordError>;
 
 /// Zero-padded, so that names sort as ids do.
-fn name(id: u32) -> RecordName {
+pub(crate) fn name(id: u32) -> RecordName {
     Family::PreKey.record([format!("{id:010}").as_str()])
 }
 
-fn value(record: &[u8], uploaded: bool) -> Bytes {
+pub(crate) fn value(record: &[u8], uploaded: bool) -> Bytes {
     let mut value = Vec::with_capacity(1 + record.len());
     value.push(u8::from(uploaded));
     value.extend_from_slice(record);

@@ -149,6 +149,8 @@ impl InboundLedger for Ledger {
 pub struct Faulty {
     pub inner: LocalMedium,
     pub failures_left: AtomicUsize,
+    /// Writes that still succeed, before all fail.
+    pub successes_left: AtomicUsize,
     pub applied: Mutex<Vec<Batch>>,
     pub tried: AtomicUsize,
 }
@@ -158,6 +160,7 @@ impl Faulty {
         Arc::new(Self {
             inner,
             failures_left: AtomicUsize::new(0),
+            successes_left: AtomicUsize::new(usize::MAX),
             applied: Mutex::default(),
             tried: AtomicUsize::new(0),
         })
@@ -203,12 +206,13 @@ impl RecordStore for Faulty {
 
     async fn apply(&self, batch: &Batch) -> Result<(), RecordError> {
         self.tried.fetch_add(1, Ordering::SeqCst);
-        let failing = self
-            .failures_left
-            .fetch_update(Ordering::SeqCst, Ordering::SeqCst, |left| {
+        let take_one = |left: &AtomicUsize| {
+            left.fetch_update(Ordering::SeqCst, Ordering::SeqCst, |left| {
                 left.checked_sub(1)
-            });
-        if failing.is_ok() {
+            })
+            .is_ok()
+        };
+        if take_one(&self.failures_left) || !take_one(&self.successes_left) {
             let source = std::io::Error::other("disk full");
             return Err(RecordError::Unavailable(Arc::new(source)));
         }

@@ -15,3 +15,4 @@ mod reopening;
 mod sealing;
 mod shelf;
 mod signal_pair;
+mod snapshot;

@@ -6,7 +6,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use serde::Serialize;
 use tokio::sync::watch;
 
-use super::directory::AccountIndex;
+use super::directory::{AccountIndex, DeviceAddress};
 
 /// A receipt that a device sent.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -22,6 +22,15 @@ pub struct SeenReceipt {
     pub(crate) account: AccountIndex,
 }
 
+/// A ciphertext that the server handed on.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct SeenCiphertext {
+    /// For which device.
+    pub(crate) to: DeviceAddress,
+    /// `pkmsg`, `msg` or `skmsg`.
+    pub(crate) kind: String,
+}
+
 /// A message that the server accepted.
 #[derive(Debug, Clone, PartialEq, Eq)]
 struct Accepted {
@@ -35,6 +44,7 @@ struct Books {
     accepted: Vec<Accepted>,
     receipts: Vec<SeenReceipt>,
     by_id: HashMap<String, Vec<usize>>,
+    ciphertexts: HashMap<String, Vec<SeenCiphertext>>,
 }
 
 /// The books of the server.
@@ -59,6 +69,25 @@ impl Ledger {
             to,
         });
         self.entries.send_modify(|count| *count += 1);
+    }
+
+    /// Notes how a message was encrypted for a device.
+    pub(crate) fn ciphertext(&self, id: &str, seen: SeenCiphertext) {
+        let mut books = self.lock();
+        books
+            .ciphertexts
+            .entry(id.to_owned())
+            .or_default()
+            .push(seen);
+    }
+
+    /// How a message was encrypted for a device, each time that it was sent.
+    pub(crate) fn ciphertexts(&self, id: &str, to: DeviceAddress) -> Vec<String> {
+        let books = self.lock();
+        let seen = books.ciphertexts.get(id).into_iter().flatten();
+        seen.filter(|seen| seen.to == to)
+            .map(|seen| seen.kind.clone())
+            .collect()
     }
 
     /// Notes a receipt.

@@ -16,6 +16,7 @@ use wacore_binary::{Jid, Node};
 
 use super::Server;
 use super::directory::{DeviceAddress, Directory, PHONE, Room};
+use super::ledger::SeenCiphertext;
 use super::mailbox::{Chat, Class, Entry};
 use super::stanza::{ack, attr, bytes, jid};
 use crate::clock::unix_seconds;
@@ -69,6 +70,11 @@ impl Server {
         }
         let mut reached = Vec::new();
         for (device, ciphertexts) in deliveries {
+            for enc in &ciphertexts {
+                let kind = attr(enc, "type").unwrap_or_default().into_owned();
+                self.ledger
+                    .ciphertext(&id, SeenCiphertext { to: device, kind });
+            }
             let envelope = address(&directory, &passage, room.as_ref(), device);
             self.deliver(&directory, &passage, device, envelope, ciphertexts);
             reached.push(device.account);

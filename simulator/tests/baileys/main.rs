@@ -39,7 +39,7 @@ impl Stage {
     }
 
     fn client(&self) -> Baileys {
-        Baileys::start(&self.interop, &self.sim.url(), &self.ca_file)
+        Baileys::start(&self.interop, &self.sim.url(), &self.ca_file, None)
     }
 
     async fn linked_by_qr(&self, person: &Person) -> Baileys {

@@ -4,8 +4,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use auth_store::{
-    AccountName, AuthStore, Credentials, MasterKey as KeyRing, LocalMedium, OpenError, OpenMediumError, Options,
-    RecordError, RecordStore, Sealer,
+    AccountName, AuthStore, Credentials, LocalMedium, MasterKey as KeyRing, OpenError,
+    OpenMediumError, Options, RecordError, RecordStore, Sealer,
 };
 use tracing::warn;
 
@@ -213,7 +213,8 @@ impl Life<'_> {
         let marked = medium.records.mark_now().await;
         marked.map_err(|error| busy(&error))?;
         if std::mem::take(&mut medium.rolled_back) {
-            self.rollback_accepted("the ratchets were forgotten").await?;
+            self.rollback_accepted("the ratchets were forgotten")
+                .await?;
         }
         Ok(auth)
     }

@@ -8,6 +8,7 @@ use tokio::task::{AbortHandle, JoinSet};
 use tracing::{debug, info, warn};
 use wacore::iq::keepalive::KeepaliveSpec;
 use wacore::iq::spec::IqSpec;
+use wacore::types::message::MessageInfo;
 use wacore_binary::Jid as WireJid;
 
 use super::Life;
@@ -19,20 +20,26 @@ use crate::session::encode::{Outgoing, Text};
 use crate::session::observer::Signal;
 use crate::session::send::{self, Acks};
 use crate::session::state::SessionState;
-use crate::session::{history, hook, linking, missing};
+use crate::session::{history, hook, linking, missing, peers};
 use crate::store::{AuthMedium, LinkCodeKind};
 use crate::telemetry::event::{self, Event};
 
 /// Answers on their way at once.
 const ANSWERS: usize = 16;
+/// How long the history that a connection brought may still be committed after its end.
+const HISTORY: Duration = Duration::from_secs(2);
 
 /// What happens while a connection lives.
 pub(super) struct Live<'a> {
     life: &'a Life<'a>,
     auth: &'a Arc<AuthStore>,
     acks: Acks,
-    /// Sends, sweeps and histories: they end with the connection.
+    /// Sends, sweeps and rebuilt sessions: they end with the connection.
     tasks: JoinSet<()>,
+    /// Pieces of history: a phone sends them once.
+    histories: JoinSet<()>,
+    /// Messages of devices in trouble, until the backlog is through: what it holds may be readable.
+    unread: Vec<Arc<MessageInfo>>,
     sweeping: Option<AbortHandle>,
     ready: bool,
     /// Nothing new is sent.
@@ -49,6 +56,8 @@ impl<'a> Live<'a> {
             auth,
             acks: Acks::default(),
             tasks: JoinSet::new(),
+            histories: JoinSet::new(),
+            unread: Vec::new(),
             sweeping: None,
             ready: false,
             ending: false,
@@ -79,6 +88,7 @@ impl<'a> Live<'a> {
     /// Resolves when nothing goes on beside the connection any more. Cancel safe.
     pub(super) async fn settled(&mut self) {
         while self.tasks.join_next().await.is_some() {}
+        while self.histories.join_next().await.is_some() {}
     }
 
     /// Asks the server for a sign of life. Its answer is heard as any frame is.
@@ -106,6 +116,11 @@ impl<'a> Live<'a> {
     /// Ends what goes on beside the connection.
     pub(super) async fn end(&mut self) {
         self.tasks.shutdown().await;
+        let told = async { while self.histories.join_next().await.is_some() {} };
+        if tokio::time::timeout(HISTORY, told).await.is_err() {
+            warn!(account = %self.life.context.account, "older messages were not recorded in time");
+            self.histories.shutdown().await;
+        }
     }
 
     pub(super) async fn hear(
@@ -143,11 +158,20 @@ impl<'a> Live<'a> {
             Signal::OfflineDone => {
                 self.ready = true;
                 self.hears(attempts);
+                for unread in std::mem::take(&mut self.unread) {
+                    self.rebuild(connection, unread);
+                }
             }
             Signal::Undecryptable(info) => {
                 let client = connection.client();
                 self.life
                     .told(missing::note_undecryptable(context, client, &info).await);
+                if context.peers.unreadable(&info.source) {
+                    match self.ready {
+                        true => self.rebuild(connection, info),
+                        false => self.unread.push(info),
+                    }
+                }
             }
             Signal::Ungated(batch) => {
                 let messages = hook::decode_all(connection.client(), &batch).await;
@@ -159,18 +183,25 @@ impl<'a> Live<'a> {
             Signal::ServerAck { id, error } => self.acks.settle(&id, error),
             Signal::History(history) => {
                 let (context, client) = (context.clone(), connection.client().clone());
-                self.tasks.spawn(async move {
+                self.histories.spawn(async move {
                     let account = &context.account;
-                    match history::record(&context, &client, &history).await {
-                        Ok(0) => {}
-                        Ok(recorded) => {
-                            info!(%account, recorded, "older messages were recorded; history may be incomplete");
+                    match history::accept(&context, &client, &history).await {
+                        Ok(told) if told.older + told.of_the_gap == 0 => {}
+                        Ok(told) => {
+                            info!(%account, older = told.older, since_the_last_link = told.of_the_gap, "the phone told of older messages; history may be incomplete");
                         }
                         Err(error) => warn!(%account, %error, "older messages were not recorded"),
                     }
                 });
             }
         }
+    }
+
+    /// Builds the session anew with the device that wrote `unread`.
+    fn rebuild(&mut self, connection: &Connection, unread: Arc<MessageInfo>) {
+        let (context, client) = (self.life.context.clone(), connection.client().clone());
+        self.tasks
+            .spawn(async move { peers::rebuild(&context, &client, &unread).await });
     }
 
     /// Looks for missing messages, unless it is doing so already: asking for them takes its time, and
@@ -233,6 +264,7 @@ impl<'a> Live<'a> {
         attempts: &mut Attempts,
     ) {
         let context = self.life.context;
+        context.peers.forget();
         let (jid, lid) = (Jid::new(jid.to_string()), Jid::new(lid.to_string()));
         let kept = async {
             connection.client().persistence_manager().flush().await?;

@@ -36,8 +36,10 @@ impl Life<'_> {
         lid: Option<&Jid>,
     ) -> Result<bool, StoreError> {
         let account = self.context.store.account(&self.context.account).await?;
-        Ok(linking.replaces_number()
-            || account.is_none_or(|account| has_number(&account, pn, lid)))
+        Ok(
+            linking.replaces_number()
+                || account.is_none_or(|account| has_number(&account, pn, lid)),
+        )
     }
 
     /// Looks at credentials that are linked and not yet in use: a process may have died in between.

@@ -72,11 +72,7 @@ impl Life<'_> {
 
     /// Opens the medium with what it holds taken out of use, whatever its state: what cannot be
     /// quarantined in its place is put aside as a whole.
-    pub(super) async fn open_cleared(
-        &self,
-        kind: AuthMedium,
-        by: &str,
-    ) -> Result<Medium, Outcome> {
+    pub(super) async fn open_cleared(&self, kind: AuthMedium, by: &str) -> Result<Medium, Outcome> {
         let reason = reason(by);
         let sealer = self.sealer(kind)?;
         let medium = match self.open(kind).await {
