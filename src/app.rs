@@ -54,6 +54,10 @@ impl App {
     /// # Errors
     /// [`StartError`].
     pub async fn build(config: Config) -> Result<Self, StartError> {
+        config
+            .auth
+            .check_for_worker()
+            .map_err(|error| StartError::Config(error.to_string()))?;
         let wrong = |error: &dyn std::error::Error| StartError::Config(error.to_string());
         let owner = OwnerId::incarnate(&config.worker_id)
             .map_err(|error| StartError::Config(format!("WORKER_ID: {error}")))?;
@@ -221,6 +225,8 @@ pub fn auth_home(config: &AuthConfig) -> Result<AuthHome, StartError> {
     };
     Ok(AuthHome {
         key,
+        key_is_shared: config.key.is_some(),
+        mode: config.mode,
         installation: installation(&config.dir)?,
         dir: config.dir.clone(),
     })

@@ -5,7 +5,9 @@
 //!     │                     │ observer: events → signals
 //!     │                     └ hook: messages → intake (the acknowledgement waits)
 //!     ├ linking: QR rounds, pairing codes
-//!     └ missing: what arrived and is not there
+//!     ├ missing: what arrived and is not there
+//!     ├ peers: whose messages cannot be read
+//!     └ history: what arrived while nothing was linked
 //! ```
 //!
 //! Only this directory, the auth store and the simulator name types of the protocol library.
@@ -27,6 +29,7 @@ pub mod linking;
 pub mod media;
 mod missing;
 mod observer;
+pub mod peers;
 pub mod prewarm;
 mod pulse;
 pub mod qr;
@@ -44,12 +47,14 @@ use tokio::sync::watch;
 
 use self::endpoint::Network;
 use self::http::WebClient;
+use self::peers::Peers;
 use self::state::SessionState;
 use self::version::ClientVersion;
 use crate::ids::{AccountId, Phone};
+use crate::inbound::backfill::Backfill;
 use crate::inbound::intake::Intake;
 use crate::lease::trust::Trust;
-use crate::store::{Fence, LinkCode, Store};
+use crate::store::{AuthMedium, Fence, LinkCode, Store};
 
 /// Makes ring the process's only source of cryptography for TLS. Call it once, first of all.
 pub fn install_crypto_provider() {
@@ -57,13 +62,17 @@ pub fn install_crypto_provider() {
     let _ = rustls::crypto::ring::default_provider().install_default();
 }
 
-/// The disk of this installation: where local auth state lives.
+/// What this installation has for auth states: a disk for local ones, and what seals them all.
 #[derive(Clone)]
 pub struct AuthHome {
     /// Directory of local auth state.
     pub dir: PathBuf,
-    /// What seals it.
+    /// What seals auth state.
     pub key: auth_store::KeyRing,
+    /// It is configured, so other machines may have it too; else it lies on this disk alone.
+    pub key_is_shared: bool,
+    /// Where the auth state of an account begins that has none yet.
+    pub mode: AuthMedium,
     /// Tells this disk from others.
     pub installation: String,
 }
@@ -95,6 +104,10 @@ pub struct SessionContext {
     pub board: Board,
     /// How long the server may be silent before it is asked for a sign of life.
     pub probe: Duration,
+    /// What becomes of messages that arrived while the account was not linked.
+    pub backfill: Backfill,
+    /// Whose messages cannot be read.
+    pub peers: Peers,
     /// Answer each message: for crash tests in simulator builds.
     pub reply_to_everything: bool,
 }

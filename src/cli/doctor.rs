@@ -53,7 +53,9 @@ impl Doctor {
 
     async fn examine(&self) -> Vec<Finding> {
         let mut findings = Vec::new();
-        let config = Values::load().and_then(|values| Config::parse(&values));
+        let config = Values::load()
+            .and_then(|values| Config::parse(&values))
+            .and_then(|config| config.auth.check_for_worker().map(|()| config));
         let config = match config {
             Ok(config) => config,
             Err(error) => {
