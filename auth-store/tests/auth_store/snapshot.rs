@@ -178,11 +178,12 @@ async fn a_wrong_passphrase_damage_and_other_files_are_told_apart() {
     let snapshot = taken(&account, &opened).await;
     let good = passphrase("correct horse battery");
     let file = snapshot.seal(&good).unwrap();
-    let open = |bytes: &[u8], passphrase| Snapshot::open(bytes, passphrase).map(|_| ());
+    let open =
+        |bytes: &[u8], passphrase: &Passphrase| Snapshot::open(bytes, passphrase).map(|_| ());
 
     assert_eq!(open(&file, &good), Ok(()));
-    let wrong = open(&file, &passphrase("correct horse batterz"));
-    assert_eq!(wrong, Err(BundleError::WrongPassphrase));
+    let bad = passphrase("correct horse batterz");
+    assert_eq!(open(&file, &bad), Err(BundleError::WrongPassphrase));
     let damaged = Err(UnreadableBundle::Damaged.into());
     for at in (16..file.len()).step_by(file.len() / 97) {
         let mut flipped = file.clone();
