@@ -5,7 +5,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-use auth_store::MasterKey;
+use auth_store::{KeyFile, KeyRing};
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::AbortOnDropHandle;
@@ -206,13 +206,13 @@ pub async fn open_store(config: &Config) -> Result<Store, StoreError> {
 /// [`StartError::Auth`] with the cure.
 pub fn auth_home(config: &AuthConfig) -> Result<AuthHome, StartError> {
     let key = match &config.key {
-        Some(text) => MasterKey::parse(text).ok_or_else(|| {
-            StartError::Config(
-                "WHATSAPP_AUTH_KEY is not a key: write 32 bytes as 64 hex digits or as base64, e.g. from `openssl rand -hex 32`".to_owned(),
-            )
+        Some(text) => KeyRing::parse(&with_key_file(text, &config.dir)).map_err(|error| {
+            StartError::Config(format!(
+                "WHATSAPP_AUTH_KEY: {error}, e.g. from `openssl rand -hex 32`"
+            ))
         })?,
         None => {
-            let (key, origin) = MasterKey::load_or_create(&config.dir)
+            let (key, origin) = KeyRing::load_or_create(&config.dir)
                 .map_err(|error| StartError::Auth(error.to_string()))?;
             if origin == auth_store::KeyOrigin::Created {
                 info!(
@@ -230,6 +230,20 @@ pub fn auth_home(config: &AuthConfig) -> Result<AuthHome, StartError> {
         installation: installation(&config.dir)?,
         dir: config.dir.clone(),
     })
+}
+
+/// `keys`, and behind them those of a key file: local auth state that was made before a key was
+/// configured still opens, and is sealed anew by the configured one.
+fn with_key_file(keys: &str, dir: &Path) -> String {
+    let file = KeyFile::beside(dir);
+    match std::fs::read_to_string(file.path()) {
+        Ok(text) if KeyRing::parse(&text).is_ok() => format!("{keys}\n{text}"),
+        Ok(_) => {
+            warn!(file = %file.path().display(), "this key file holds no key, going on with WHATSAPP_AUTH_KEY alone");
+            keys.to_owned()
+        }
+        Err(_) => keys.to_owned(),
+    }
 }
 
 fn installation(dir: &Path) -> Result<String, StartError> {

@@ -68,7 +68,7 @@ pub struct AuthHome {
     /// Directory of local auth state.
     pub dir: PathBuf,
     /// What seals auth state.
-    pub key: auth_store::MasterKey,
+    pub key: auth_store::KeyRing,
     /// It is configured, so other machines may have it too; else it lies on this disk alone.
     pub key_is_shared: bool,
     /// Where the auth state of an account begins that has none yet.

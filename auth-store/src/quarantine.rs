@@ -1,12 +1,11 @@
 //! Taking credentials out of use without opening them.
 
-use bytes::Bytes;
-
 use crate::clock;
-use crate::generation::{Generation, GenerationLog};
+use crate::generation::GenerationLog;
 use crate::record::{Batch, RecordStore};
+use crate::root::Root;
 use crate::sealer::Sealer;
-use crate::store::{OpenError, load_log, wrong_key};
+use crate::store::OpenError;
 use crate::{Poison, RecordError};
 
 /// Takes the credentials that are in use, and those being prepared, out of use. They are kept, sealed,
@@ -20,18 +19,16 @@ pub async fn quarantine(
     sealer: &Sealer,
     reason: &str,
 ) -> Result<(), OpenError> {
-    let root = sealer.generation(Generation::ROOT);
-    let log = load_log(medium, &root)
-        .await
-        .map_err(|error| wrong_key(sealer, error))?;
-    let Some(mut log) = log else {
+    let Some(root) = Root::load(medium, sealer).await? else {
         return Ok(());
     };
+    let mut log = root.into_log();
     for generation in [log.current, log.pending].into_iter().flatten() {
         log.retire(generation, reason, clock::unix_millis());
     }
     let key = GenerationLog::record_key();
-    let sealed: Bytes = root
+    let sealed = sealer
+        .root()
         .seal(&key, &log.encode())
         .map_err(|_| RecordError::Stopped(Poison::NoRandomness))?;
     let batch = Batch {

@@ -5,8 +5,8 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use auth_store::{
-    AccountName, AuthStore, Credentials, InboundId, InboundLedger, LedgerError, LocalMedium,
-    MasterKey as KeyRing, Missing, Options, RecordStore, Sealer,
+    AccountName, AuthStore, Credentials, InboundId, InboundLedger, KeyRing, LedgerError,
+    LocalMedium, Missing, Options, RecordStore, Sealer,
 };
 use bytes::Bytes;
 use simulator::{Person, Simulator};
@@ -74,6 +74,7 @@ fn options() -> Options {
         credentials: Credentials::Current,
         ledger: Arc::new(NothingReceived),
         may_write: Box::new(|| true),
+        on_repair: Box::new(|_| {}),
     }
 }
 
