@@ -35,8 +35,9 @@ async fn a_wrong_setting_names_itself_its_value_and_the_fix_and_exits_78() {
             "at most a third of the TTL",
         ),
         ("WHATSAPP_ACCOUNT_ID", "../etc", "1 to 64 of a-z"),
-        ("WHATSAPP_AUTH_MODE", "remote", "not there yet"),
-        ("WHATSAPP_AUTH_MODE", "convex", "not there yet"),
+        ("WHATSAPP_AUTH_MODE", "remote", "openssl rand -hex 32"),
+        ("WHATSAPP_AUTH_MODE", "convex", "openssl rand -hex 32"),
+        ("WHATSAPP_AUTH_MODE", "sealed", "use local or remote"),
         ("AGENT_ROLE", "agent", "agent queue"),
         ("WHATSAPP_GROUPS", "some", "mention"),
         (
@@ -136,7 +137,7 @@ async fn the_auth_state_of_another_store_is_refused() {
 
 #[tokio::test]
 async fn a_lost_key_is_named_and_no_new_one_is_made() {
-    let theatre = Theatre::open().await;
+    let theatre = Theatre::with_settings(&[("WHATSAPP_AUTH_KEY", "")]).await;
     let mut worker = theatre.linked_worker("one").await;
     assert_eq!(worker.terminate().await.expect("ours"), Some(0));
     let key = theatre.stage.auth_dir().join("auth.key");

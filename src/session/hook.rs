@@ -72,8 +72,7 @@ impl InboundDurabilityHook for Hook {
         batch: &[InboundMessage],
     ) -> anyhow::Result<()> {
         let Some(intake) = &self.intake else {
-            // An error would be taken for a failed commit; the connection ends soon.
-            return std::future::pending().await;
+            anyhow::bail!("this connection takes nothing in");
         };
         let _running = self.in_flight.enter();
         for item in batch {

@@ -147,6 +147,13 @@ impl AuthView {
 
     fn fault(&self, error: StoreError) -> RecordError {
         match error {
+            // Asking again would read the same.
+            StoreError::Unavailable(sqlx::Error::ColumnDecode { .. } | sqlx::Error::Decode(_)) => {
+                RecordError::Damaged {
+                    place: self.place(),
+                    detail: error.to_string(),
+                }
+            }
             StoreError::Unavailable(_) => RecordError::Unavailable(Arc::new(error)),
             error => RecordError::Damaged {
                 place: self.place(),

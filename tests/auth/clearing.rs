@@ -1,5 +1,9 @@
 //! An operator clears an account, whatever its session is doing.
 
+use auth_store::{
+    AccountName, KeyRing, LocalMedium, RecordStore, RetiredGeneration, Sealer, inspect,
+};
+use whatsapp_worker::rehearsal::AUTH_KEY;
 use whatsapp_worker::store::AuthOrder;
 
 use super::{elsewhere, event, lease, on_each_medium, order, refused, scan, status, stop};
@@ -47,18 +51,22 @@ async fn a_running_worker_is_cleared_and_links_again_in_the_same_process_and_ter
         store.auth_order(&theatre.account).await.expect("answers"),
         None
     );
-    let shown = theatre
-        .stage
-        .command(
-            "operator",
-            &["auth", "status", "default", "--output", "json"],
-        )
-        .output()
-        .await
-        .expect("runs");
-    let text = String::from_utf8_lossy(&shown.stdout);
-    let shown: serde_json::Value = serde_json::from_str(&text).expect("JSON");
-    assert_eq!(shown["retired"], 1, "the old credentials are kept: {text}");
+    let kept = retired(&theatre).await;
+    assert_eq!(kept.len(), 1, "the old credentials are kept");
+    assert_eq!(kept[0].reason, "cleared by olga");
+}
+
+/// What the account's auth state, wherever it lies, keeps of earlier links.
+async fn retired(theatre: &Theatre) -> Vec<RetiredGeneration> {
+    let name = AccountName::new(theatre.account.as_str()).expect("valid");
+    let local = LocalMedium::view(&theatre.stage.auth_dir(), &name).await;
+    let medium: Box<dyn RecordStore> = match local.expect("readable") {
+        Some(file) => Box::new(file),
+        None => Box::new(theatre.store().await.auth_view(&theatre.account)),
+    };
+    let key = KeyRing::parse(AUTH_KEY).expect("a key");
+    let seen = inspect(&*medium, &Sealer::new(key, name)).await;
+    seen.expect("readable").expect("there").retired
 }
 
 async fn a_state_that_is_gone_or_damaged_is_cleared_by_an_order(theatre: Theatre) {
