@@ -54,7 +54,7 @@ async fn adopt(theatre: &Theatre, folder: &Path) -> BaileysReport {
         store: &store,
         fence: &fence,
         medium: medium.clone(),
-        sealer: &Sealer::new(home.key, name),
+        sealer: &Sealer::new(home.ring().expect("there is a key"), name),
         auth_home: Some(&home.installation),
         replace_number: false,
     };
