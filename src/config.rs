@@ -138,11 +138,11 @@ impl Config {
             },
         };
         if let Some(key) = values.optional("WHATSAPP_AUTH_KEY")
-            && auth_store::MasterKey::parse(key).is_none()
+            && let Err(error) = auth_store::KeyRing::parse(key)
         {
             return Err(values.wrong(
                 "WHATSAPP_AUTH_KEY",
-                "write 32 bytes as 64 hex digits or as base64, e.g. from `openssl rand -hex 32`",
+                format!("{error}, e.g. from `openssl rand -hex 32`"),
             ));
         }
         if let Some(path) = values.optional("WHATSAPP_EXTRA_CA_FILE")

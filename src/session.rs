@@ -63,7 +63,7 @@ pub struct AuthHome {
     /// Directory of local auth state.
     pub dir: PathBuf,
     /// What seals it.
-    pub key: auth_store::MasterKey,
+    pub key: auth_store::KeyRing,
     /// Tells this disk from others.
     pub installation: String,
 }

@@ -24,6 +24,7 @@
 mod error;
 mod file;
 mod header;
+mod moving;
 mod table;
 
 use std::fmt;
@@ -314,6 +315,10 @@ impl RecordStore for LocalMedium {
             return stamped;
         }
         self.stamp(&self.pool).await
+    }
+
+    async fn examine(&self) -> Result<(), RecordError> {
+        table::examine(&mut *self.reader().await?, &self.file).await
     }
 
     fn place(&self) -> String {

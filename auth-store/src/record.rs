@@ -110,6 +110,12 @@ pub trait RecordStore: Send + Sync + 'static {
     /// nothing that an owner relies on. Is no write: [`Head::writes`] stays.
     async fn stamp_verified(&self) -> Result<(), RecordError>;
 
+    /// Looks whether the medium's own structure is sound. Asked once before
+    /// anything is repaired; may take long.
+    async fn examine(&self) -> Result<(), RecordError> {
+        Ok(())
+    }
+
     /// Where this is, for people: `file …/auth.db`.
     fn place(&self) -> String;
 
@@ -209,6 +215,9 @@ pub enum Damage {
     /// It opens, but holds something else than it should.
     #[error("its value is not what it should be: {0}")]
     Value(String),
+    /// Its name belongs to no generation of the account.
+    #[error("it belongs to no generation of this account")]
+    Unlisted,
     /// It must exist and does not.
     #[error("it is gone although the account has other records")]
     Gone,

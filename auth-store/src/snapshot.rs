@@ -20,8 +20,9 @@ use crate::generation::Generation;
 use crate::reading::json_damage;
 use crate::record::{Damage, RecordError, RecordStore};
 use crate::record_name::Family;
+use crate::root::Root;
 use crate::sealer::Sealer;
-use crate::store::{OpenError, load_log, wrong_key};
+use crate::store::OpenError;
 
 /// Times that a generation which is being written is read again before it is given up.
 const TRIES: usize = 5;
@@ -54,7 +55,7 @@ impl Snapshot {
             if medium.head().await?.map(|after| after.writes) != Some(head.writes) {
                 continue;
             }
-            let Some(mut contents) = taken.map_err(|error| wrong_key(sealer, error))? else {
+            let Some(mut contents) = taken? else {
                 return Ok(None);
             };
             contents.lineage = head.lineage;
@@ -128,15 +129,15 @@ impl Snapshot {
 async fn take_once(
     medium: &dyn RecordStore,
     sealer: &Sealer,
-) -> Result<Option<ExportContents>, RecordError> {
-    let Some(log) = load_log(medium, &sealer.generation(Generation::ROOT)).await? else {
+) -> Result<Option<ExportContents>, OpenError> {
+    let Some(root) = Root::load(medium, sealer).await? else {
         return Ok(None);
     };
-    let Some(generation) = log.current else {
+    let Some(generation) = root.current else {
         return Ok(None);
     };
     let prefix = generation.prefix();
-    let sealer_of_records = sealer.generation(generation);
+    let sealer_of_records = sealer.generation(generation, root.data_key(generation));
     let mut contents = ExportContents {
         account: sealer.account().to_string(),
         generation: generation.number(),

@@ -41,21 +41,31 @@ impl Auth {
         let seen = seen
             .map_err(|error| CliError::Auth(error.to_string()))?
             .ok_or_else(nothing)?;
-        let number = seen.linked_jid.map(|jid| mask(Jid::new(jid).user()));
+        let masked = |jid: String| mask(Jid::new(jid).user());
+        let number = seen.linked_jid.map(masked);
+        let lid = seen.linked_lid.map(masked);
         let fields = vec![
             ("accountId", json!(account)),
             ("medium", json!(format!("local {}", seen.place))),
             ("number", json!(number)),
+            ("lid", json!(lid)),
+            ("linkedSince", json!(seen.linked_ms.map(clock::rfc3339))),
             ("linked", json!(seen.current.is_some())),
             (
                 "generation",
                 json!(seen.current.or(seen.pending).map(|g| g.number())),
             ),
             ("retired", json!(seen.retired.len())),
-            ("keyId", json!(key)),
+            ("keyId", json!(seen.root_key.unwrap_or(key))),
             ("epoch", json!(seen.head.epoch)),
             ("signalSessions", json!(seen.sessions)),
             ("preKeys", json!(seen.pre_keys)),
+            ("repairs", json!(seen.repairs)),
+            ("writes", json!(seen.head.writes)),
+            (
+                "lastVerification",
+                json!(seen.head.verified_ms.map(clock::rfc3339)),
+            ),
             (
                 "lastWrite",
                 json!(seen.head.last_write_ms.map(clock::rfc3339)),

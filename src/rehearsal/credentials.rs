@@ -5,8 +5,8 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use auth_store::{
-    AccountName, AuthStore, Credentials, InboundId, InboundLedger, LedgerError, LocalMedium,
-    MasterKey, Missing, Options, Sealer,
+    AccountName, AuthStore, Credentials, InboundId, InboundLedger, KeyRing, LedgerError,
+    LocalMedium, Missing, Options, Sealer,
 };
 use simulator::{Person, Simulator};
 use wacore::store::traits::DeviceStore;
@@ -26,13 +26,14 @@ pub async fn give_credentials(
     store_id: &str,
 ) -> anyhow::Result<()> {
     let device = sim.seed_linked_device(person)?;
-    let (key, _) = MasterKey::load_or_create(dir)?;
+    let (key, _) = KeyRing::load_or_create(dir)?;
     let name = AccountName::new(account.as_str())?;
     let medium = Arc::new(LocalMedium::open(dir, &name, store_id, 0).await?);
     let options = Options {
         credentials: Credentials::Current,
         ledger: Arc::new(NothingReceived),
         may_write: Box::new(|| true),
+        on_repair: Box::new(|_| {}),
     };
     let auth = AuthStore::open(medium.clone(), &Sealer::new(key, name), options).await?;
     auth.save(&device).await?;

@@ -5,6 +5,7 @@ use std::io::{self, Read as _};
 use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
 
+use bytes::Bytes;
 use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqliteSynchronous};
 use sqlx::{ConnectOptions as _, Connection as _};
 
@@ -14,6 +15,7 @@ use super::table;
 use crate::AccountName;
 use crate::head::Head;
 use crate::publish::{publish, sync_directory, temporary_beside};
+use crate::record::RecordKey;
 
 /// Name of the file in the account's directory.
 pub(crate) const AUTH_FILE: &str = "auth.db";
@@ -24,9 +26,6 @@ pub(super) fn account_file(auth_root: &Path, account: &AccountName) -> PathBuf {
 }
 
 /// Makes the account's file if there is none.
-///
-/// It is written under another name, made durable, and then linked into place:
-/// `auth.db` is either absent or was once complete.
 pub(super) async fn ensure(
     auth_root: &Path,
     account: &AccountName,
@@ -34,16 +33,34 @@ pub(super) async fn ensure(
     epoch: i64,
 ) -> Result<(), OpenMediumError> {
     let file = account_file(auth_root, account);
-    let directory = file
-        .parent()
-        .expect("the file is in the account's directory");
     if exists(&file)? {
         return check_signature(&file);
     }
-    if exists(&beside(&file, "-wal"))? {
-        let detail = "it is gone, but its write-ahead log is there";
-        return Err(damaged(&file, detail).into());
+    let header = Header::new(account, store_id, Head::begin(epoch)?);
+    match publish_new(auth_root, &file, &header, &[]).await {
+        // Another process made it at the same time.
+        Err(OpenMediumError::Exists(_)) => Ok(()),
+        published => published,
     }
+}
+
+/// Makes a file with everything that belongs into it.
+///
+/// It is written under another name, made durable, and then linked into place:
+/// `auth.db` is either absent or was once complete.
+pub(super) async fn publish_new(
+    auth_root: &Path,
+    file: &Path,
+    header: &Header,
+    records: &[(RecordKey, Bytes)],
+) -> Result<(), OpenMediumError> {
+    if exists(&beside(file, "-wal"))? {
+        let detail = "it is gone, but its write-ahead log is there";
+        return Err(damaged(file, detail).into());
+    }
+    let directory = file
+        .parent()
+        .expect("the file is in the account's directory");
     DirBuilder::new()
         .recursive(true)
         .mode(0o700)
@@ -57,13 +74,14 @@ pub(super) async fn ensure(
         }
     }
 
-    let temporary = temporary_beside(&file);
-    let mut written = write_new(&temporary, account, store_id, epoch).await;
+    let temporary = temporary_beside(file);
+    let mut written = write_new(&temporary, header, records).await;
     if written.is_ok() {
-        written = match publish(&temporary, &file) {
-            // Another process made it at the same time.
-            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Ok(()),
-            published => published.map_err(io_error(&file)),
+        written = match publish(&temporary, file) {
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
+                Err(OpenMediumError::Exists(file.to_owned()))
+            }
+            published => published.map_err(io_error(file)),
         };
     }
     remove(&temporary)?;
@@ -72,9 +90,8 @@ pub(super) async fn ensure(
 
 async fn write_new(
     path: &Path,
-    account: &AccountName,
-    store_id: &str,
-    epoch: i64,
+    header: &Header,
+    records: &[(RecordKey, Bytes)],
 ) -> Result<(), OpenMediumError> {
     OpenOptions::new()
         .write(true)
@@ -91,11 +108,14 @@ async fn write_new(
         .connect()
         .await
         .map_err(sql)?;
-    Header::create(&mut connection).await.map_err(sql)?;
-    table::create(&mut connection).await.map_err(sql)?;
-    Header::new(account, store_id, Head::begin(epoch)?)
-        .write(&mut connection, path)
-        .await?;
+    let mut tx = connection.begin().await.map_err(sql)?;
+    Header::create(&mut tx).await.map_err(sql)?;
+    table::create(&mut tx).await.map_err(sql)?;
+    for (key, value) in records {
+        table::insert(&mut tx, key, value).await.map_err(sql)?;
+    }
+    header.write(&mut tx, path).await?;
+    tx.commit().await.map_err(sql)?;
     connection.close().await.map_err(sql)?;
     File::open(path)
         .and_then(|file| file.sync_all())
@@ -103,20 +123,36 @@ async fn write_new(
 }
 
 /// Refuses what SQLite would take for a new database and overwrite: a file
-/// that is shorter than a database's header, or that is none.
+/// that is shorter than a database's header, or that is none. And settings that
+/// no file of ours has, since SQLite would act on them before anything is read.
 pub(super) fn check_signature(file: &Path) -> Result<(), OpenMediumError> {
     const SIGNATURE: &[u8; 16] = b"SQLite format 3\0";
     const HEADER_LEN: usize = 100;
     let mut header = [0; HEADER_LEN];
     let read = File::open(file).and_then(|mut opened| opened.read_exact(&mut header));
     match read {
-        Ok(()) if header.starts_with(SIGNATURE) => Ok(()),
-        Ok(()) => Err(damaged(file, "it is no SQLite database").into()),
+        Ok(()) if !header.starts_with(SIGNATURE) => {
+            Err(damaged(file, "it is no SQLite database").into())
+        }
+        Ok(()) if !has_our_settings(&header) => {
+            Err(damaged(file, "its SQLite header has other settings").into())
+        }
+        Ok(()) => Ok(()),
         Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => {
             Err(damaged(file, "it is cut short").into())
         }
         Err(error) => Err(io_error(file)(error)),
     }
+}
+
+/// See <https://www.sqlite.org/fileformat2.html#the_database_header>.
+fn has_our_settings(header: &[u8]) -> bool {
+    let written_by = &header[18..20];
+    let in_log_or_not = written_by == [2, 2] || written_by == [1, 1];
+    let no_reserved_bytes_and_fixed_fractions = header[20..24] == [0, 64, 32, 32];
+    let no_vacuum_by_itself = header[52..56] == [0; 4] && header[64..68] == [0; 4];
+    let utf_8 = header[56..60] == [0, 0, 0, 1];
+    in_log_or_not && no_reserved_bytes_and_fixed_fractions && no_vacuum_by_itself && utf_8
 }
 
 pub(super) fn exists(path: &Path) -> Result<bool, OpenMediumError> {
@@ -127,20 +163,20 @@ pub(super) fn exists(path: &Path) -> Result<bool, OpenMediumError> {
     }
 }
 
-fn remove(path: &Path) -> Result<(), OpenMediumError> {
+pub(super) fn remove(path: &Path) -> Result<(), OpenMediumError> {
     match fs::remove_file(path) {
         Err(error) if error.kind() != io::ErrorKind::NotFound => Err(io_error(path)(error)),
         _ => Ok(()),
     }
 }
 
-fn beside(file: &Path, suffix: &str) -> PathBuf {
+pub(super) fn beside(file: &Path, suffix: &str) -> PathBuf {
     let mut name = file.as_os_str().to_owned();
     name.push(suffix);
     name.into()
 }
 
-fn io_error(path: &Path) -> impl FnOnce(io::Error) -> OpenMediumError {
+pub(super) fn io_error(path: &Path) -> impl FnOnce(io::Error) -> OpenMediumError {
     let path = path.to_owned();
     move |source| OpenMediumError::Io { path, source }
 }

@@ -12,9 +12,11 @@ use std::sync::Arc;
 use super::Snapshot;
 use crate::clock;
 use crate::generation::{Generation, GenerationLog};
+use crate::keys::NoRandomness;
 use crate::record::{Batch, RecordError, RecordStore, after_prefix};
-use crate::sealer::{GenerationSealer, NoRandomness, Sealer};
-use crate::store::{OpenError, load_log, wrong_key};
+use crate::root::Root;
+use crate::sealer::{GenerationSealer, Sealer};
+use crate::store::OpenError;
 
 /// Records in a transaction.
 const BATCH: usize = 300;
@@ -35,15 +37,15 @@ impl Snapshot {
         sealer: &Sealer,
         reason: &str,
     ) -> Result<Generation, OpenError> {
-        let root = sealer.generation(Generation::ROOT);
-        let mut log = load_log(&*medium, &root)
-            .await
-            .map_err(|error| wrong_key(sealer, error))?
-            .unwrap_or_default();
+        let root = sealer.root();
+        let mut log = Root::load(&*medium, sealer)
+            .await?
+            .unwrap_or_default()
+            .into_log();
         sweep(&*medium, &root, &mut log).await?;
-        let generation = log.begin_install();
+        let generation = log.begin_install().map_err(no_randomness)?;
         medium.apply(&listed(&root, &log)?).await?;
-        let seal = sealer.generation(generation);
+        let seal = sealer.generation(generation, log.data_key(generation));
         let mut batches = self.contents.records.chunks(BATCH).peekable();
         while let Some(records) = batches.next() {
             let mut batch = Batch::default();
@@ -84,7 +86,7 @@ pub(crate) async fn sweep(
         };
         medium.apply(&batch).await?;
     }
-    log.installing = None;
+    log.abandon_install();
     medium.apply(&listed(root, log)?).await
 }
 
@@ -98,6 +100,6 @@ fn listed(root: &GenerationSealer, log: &GenerationLog) -> Result<Batch, RecordE
     })
 }
 
-fn no_randomness(_: NoRandomness) -> RecordError {
+pub(crate) fn no_randomness(_: NoRandomness) -> RecordError {
     RecordError::Stopped(crate::Poison::NoRandomness)
 }

@@ -108,7 +108,7 @@ async fn another_key_opens_nothing_and_both_keys_are_named() {
     let mut account = Account::new();
     let (shelf, _) = sealed_session(&account).await;
     let right = account.key.id();
-    account.key = MasterKey::generate().unwrap();
+    account.key = MasterKey::generate().unwrap().into();
     let error = account.over(shelf).await.err().unwrap();
     let OpenError::WrongKey { found, ours, .. } = error else {
         panic!("refused for another reason: {error}");

@@ -83,6 +83,8 @@ impl Life<'_> {
                 fence: self.context.fence.clone(),
             }),
             may_write: Box::new(move || trust.holds()),
+            // Each is logged where it happens; nobody counts them yet.
+            on_repair: Box::new(|_| {}),
         };
         AuthStore::open(medium.clone(), &sealer, options)
             .await
