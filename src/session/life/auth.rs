@@ -205,9 +205,8 @@ impl Life<'_> {
             on_repair: Box::new(move |repair| {
                 event::emit(Event::AuthRepaired {
                     account: &account,
-                    name: &repair.record.to_string(),
+                    record: &repair.record.to_string(),
                     reason: &repair.damage.to_string(),
-                    times: repair.times,
                 });
             }),
         };
