@@ -205,14 +205,14 @@ pub async fn open_store(config: &Config) -> Result<Store, StoreError> {
 /// # Errors
 /// [`StartError::Auth`] with the cure.
 pub fn auth_home(config: &AuthConfig) -> Result<AuthHome, StartError> {
-    let key = match &config.key {
-        Some(text) => KeyRing::parse(text).map_err(|error| {
+    let configured = match &config.key {
+        Some(text) => Some(KeyRing::parse(text).map_err(|error| {
             StartError::Config(format!(
                 "WHATSAPP_AUTH_KEY: {error}, e.g. from `openssl rand -hex 32`"
             ))
-        })?,
+        })?),
         None => {
-            let (key, origin) = KeyRing::load_or_create(&config.dir)
+            let (_, origin) = KeyRing::load_or_create(&config.dir)
                 .map_err(|error| StartError::Auth(error.to_string()))?;
             if origin == auth_store::KeyOrigin::Created {
                 info!(
@@ -220,12 +220,11 @@ pub fn auth_home(config: &AuthConfig) -> Result<AuthHome, StartError> {
                     config.dir.join(auth_store::KEY_FILE).display()
                 );
             }
-            key
+            None
         }
     };
     Ok(AuthHome {
-        key,
-        key_is_shared: config.key.is_some(),
+        configured,
         mode: config.mode,
         installation: installation(&config.dir)?,
         dir: config.dir.clone(),

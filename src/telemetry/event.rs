@@ -85,12 +85,11 @@ pub enum Event<'a> {
         account: &'a AccountId,
         reason: &'a str,
     },
-    /// `whatsapp.auth.repaired`; `name` is what could not be read, masked
+    /// `whatsapp.auth.repaired`: something of the auth state was dropped so that it is made anew
     AuthRepaired {
         account: &'a AccountId,
-        name: &'a str,
+        record: &'a str,
         reason: &'a str,
-        times: u64,
     },
     /// `whatsapp.auth.rollback_detected`
     AuthRolledBack {

@@ -1,6 +1,7 @@
 //! The auth store against real files and real Signal sessions.
 
 mod backend;
+mod baileys;
 mod contents;
 mod crash;
 mod damage;

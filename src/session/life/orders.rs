@@ -5,11 +5,11 @@
 
 use std::time::Duration;
 
-use auth_store::{AuthStore, quarantine};
+use auth_store::{AuthStore, LocalMedium, quarantine};
 use tracing::warn;
 
 use super::attempts::Next;
-use super::auth::{Medium, Unopened, busy, open_failed, store_failed};
+use super::auth::{Medium, Unopened, busy, open_failed, store_failed, unusable};
 use super::{Life, Outcome};
 use crate::session::state::SessionState;
 use crate::store::{AskedOrder, AuthMedium, AuthOrder};
@@ -104,7 +104,10 @@ impl Life<'_> {
         let context = self.context;
         let place = match kind {
             AuthMedium::Local => {
-                todo!()
+                let name = self.account_name()?;
+                let aside = LocalMedium::set_aside(&context.home.dir, &name).await;
+                let aside = aside.map_err(|error| unusable("auth_unusable", &error))?;
+                aside.map_or_else(String::new, |file| file.display().to_string())
             }
             AuthMedium::Remote => {
                 let aside = context.store.set_auth_aside(&context.fence).await;

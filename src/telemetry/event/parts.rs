@@ -111,15 +111,12 @@ impl Event<'_> {
             ),
             Self::AuthRepaired {
                 account,
-                name,
+                record,
                 reason,
-                times,
             } => (
                 "whatsapp.auth.repaired",
-                format!(
-                    "[whatsapp] Repaired the auth state of account '{account}': {name} was dropped, {reason}"
-                ),
-                json!({"accountId": account, "name": name, "reason": reason, "times": times}),
+                format!("[whatsapp] Repaired {record} of account '{account}': {reason}"),
+                json!({"accountId": account, "record": record, "reason": reason}),
             ),
             Self::AuthRolledBack {
                 account,
