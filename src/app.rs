@@ -54,6 +54,10 @@ impl App {
     /// # Errors
     /// [`StartError`].
     pub async fn build(config: Config) -> Result<Self, StartError> {
+        config
+            .auth
+            .check_for_worker()
+            .map_err(|error| StartError::Config(error.to_string()))?;
         let wrong = |error: &dyn std::error::Error| StartError::Config(error.to_string());
         let owner = OwnerId::incarnate(&config.worker_id)
             .map_err(|error| StartError::Config(format!("WORKER_ID: {error}")))?;
@@ -201,14 +205,14 @@ pub async fn open_store(config: &Config) -> Result<Store, StoreError> {
 /// # Errors
 /// [`StartError::Auth`] with the cure.
 pub fn auth_home(config: &AuthConfig) -> Result<AuthHome, StartError> {
-    let key = match &config.key {
-        Some(text) => KeyRing::parse(text).map_err(|error| {
+    let configured = match &config.key {
+        Some(text) => Some(KeyRing::parse(text).map_err(|error| {
             StartError::Config(format!(
                 "WHATSAPP_AUTH_KEY: {error}, e.g. from `openssl rand -hex 32`"
             ))
-        })?,
+        })?),
         None => {
-            let (key, origin) = KeyRing::load_or_create(&config.dir)
+            let (_, origin) = KeyRing::load_or_create(&config.dir)
                 .map_err(|error| StartError::Auth(error.to_string()))?;
             if origin == auth_store::KeyOrigin::Created {
                 info!(
@@ -216,11 +220,12 @@ pub fn auth_home(config: &AuthConfig) -> Result<AuthHome, StartError> {
                     config.dir.join(auth_store::KEY_FILE).display()
                 );
             }
-            key
+            None
         }
     };
     Ok(AuthHome {
-        key,
+        configured,
+        mode: config.mode,
         installation: installation(&config.dir)?,
         dir: config.dir.clone(),
     })

@@ -10,10 +10,11 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use crate::ids::Phone;
+use crate::inbound::backfill::Backfill;
 use crate::inbound::policy::Policy;
 use crate::lease::timing::LeaseTiming;
 use crate::session::endpoint::{NetworkSettings, WsUrl};
-use crate::store::{Place, StoreOptions};
+use crate::store::{AuthMedium, Place, StoreOptions};
 
 pub use accounts::Accounts;
 pub use source::{Origin, Values};
@@ -47,11 +48,58 @@ pub enum ConfigError {
 /// Where auth state lives and how it is sealed.
 #[derive(Clone, Debug)]
 pub struct AuthConfig {
+    /// Where the auth state of an account begins that has none yet.
+    pub mode: AuthMedium,
     /// Directory of local auth state.
     pub dir: PathBuf,
-    /// The configured key; without one a file in `dir` holds it.
+    /// The configured keys; without any a file in `dir` holds them, for local auth state alone.
     pub key: Option<String>,
 }
+
+impl AuthConfig {
+    /// What a worker needs beyond what a command does: a key that every worker has, when they share
+    /// the auth state.
+    ///
+    /// # Errors
+    /// [`ConfigError::Together`] with the cure.
+    pub fn check_for_worker(&self) -> Result<(), ConfigError> {
+        if self.mode == AuthMedium::Remote && self.key.is_none() {
+            return Err(ConfigError::Together(format!(
+                "WHATSAPP_AUTH_MODE is remote, as it is on PostgreSQL unless set, and no key is set that seals the auth state: {KEY_CURE}; or set WHATSAPP_AUTH_MODE=local to keep it on this machine's disk"
+            )));
+        }
+        Ok(())
+    }
+
+    fn parse(values: &Values, place: &Place) -> Result<Self, ConfigError> {
+        let key = values.optional("WHATSAPP_AUTH_KEY");
+        if let Some(text) = key
+            && let Err(error) = auth_store::KeyRing::parse(text)
+        {
+            return Err(values.wrong(
+                "WHATSAPP_AUTH_KEY",
+                format!("{error}, e.g. from `openssl rand -hex 32`; of several keys, separated by spaces or commas, the first one seals"),
+            ));
+        }
+        Ok(Self {
+            mode: match (values.get("WHATSAPP_AUTH_MODE"), place) {
+                ("local", _) | ("", Place::Sqlite(_)) => AuthMedium::Local,
+                ("remote" | "convex", _) | ("", Place::Postgres(_)) => AuthMedium::Remote,
+                _ => {
+                    return Err(values.wrong(
+                        "WHATSAPP_AUTH_MODE",
+                        "use local or remote; without it, local on SQLite and remote on PostgreSQL",
+                    ));
+                }
+            },
+            dir: PathBuf::from(values.get("WHATSAPP_AUTH_DIR")),
+            key: key.map(str::to_owned),
+        })
+    }
+}
+
+/// How a worker is given the key of a remote auth state.
+pub const KEY_CURE: &str = "make one with `openssl rand -hex 32` and give it to every worker of this store as WHATSAPP_AUTH_KEY, or in a file that WHATSAPP_AUTH_KEY_FILE names";
 
 /// Everything that is set, checked.
 #[derive(Clone, Debug)]
@@ -76,6 +124,8 @@ pub struct Config {
     pub auth: AuthConfig,
     /// Who is heard.
     pub policy: Policy,
+    /// What becomes of messages that arrived while an account was not linked.
+    pub backfill: Backfill,
     /// How WhatsApp is reached.
     pub network: NetworkSettings,
     /// The client version to announce.
@@ -111,24 +161,15 @@ impl Config {
             }
             _ => return Err(values.wrong("AGENT_ROLE", "use all or whatsapp")),
         }
-        match values.get("WHATSAPP_AUTH_MODE") {
-            "local" => {}
-            "remote" | "convex" => {
-                return Err(values.wrong(
-                    "WHATSAPP_AUTH_MODE",
-                    "auth state in the shared store is not there yet; use local",
-                ));
-            }
-            _ => return Err(values.wrong("WHATSAPP_AUTH_MODE", "use local")),
-        }
         let lease = LeaseTiming::new(
             values.millis("WHATSAPP_LEASE_TTL_MS")?.unwrap_or_default(),
             values.millis("WHATSAPP_HEARTBEAT_MS")?,
             values.millis("WHATSAPP_LEASE_MARGIN_MS")?,
         )
         .map_err(|error| ConfigError::Together(error.to_string()))?;
-        Place::parse(values.get("STORE_URL"))
+        let place = Place::parse(values.get("STORE_URL"))
             .map_err(|error| ConfigError::Together(error.to_string()))?;
+        let auth = AuthConfig::parse(values, &place)?;
         let store = StoreOptions {
             busy: lease.heartbeat() / 2,
             allow_async_commit: match values.get("STORE_ALLOW_ASYNC_COMMIT") {
@@ -137,14 +178,6 @@ impl Config {
                 _ => return Err(values.wrong("STORE_ALLOW_ASYNC_COMMIT", "use 0 or 1")),
             },
         };
-        if let Some(key) = values.optional("WHATSAPP_AUTH_KEY")
-            && let Err(error) = auth_store::KeyRing::parse(key)
-        {
-            return Err(values.wrong(
-                "WHATSAPP_AUTH_KEY",
-                format!("{error}, e.g. from `openssl rand -hex 32`"),
-            ));
-        }
         if let Some(path) = values.optional("WHATSAPP_EXTRA_CA_FILE")
             && let Err(error) = std::fs::File::open(path)
         {
@@ -204,11 +237,14 @@ impl Config {
             phone,
             lease,
             shutdown_grace: values.millis("SHUTDOWN_GRACE_MS")?.unwrap_or_default(),
-            auth: AuthConfig {
-                dir: PathBuf::from(values.get("WHATSAPP_AUTH_DIR")),
-                key: values.optional("WHATSAPP_AUTH_KEY").map(str::to_owned),
-            },
+            auth,
             policy,
+            backfill: values
+                .get("WHATSAPP_RELINK_BACKFILL")
+                .parse()
+                .map_err(|()| {
+                    values.wrong("WHATSAPP_RELINK_BACKFILL", "use queue, record or off")
+                })?,
             network: network(values, lease.margin())?,
             client_version: client_version(values)?,
             probe: probe(values)?,

@@ -257,7 +257,10 @@ mod tests {
             paused: false,
             resumed_at: None,
             auth_home: None,
+            auth_medium: None,
+            auth_asked_at: None,
             linked: None,
+            linked_lid: None,
             linked_at: None,
         };
         let row = LeaseRow {

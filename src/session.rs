@@ -5,7 +5,9 @@
 //!     │                     │ observer: events → signals
 //!     │                     └ hook: messages → intake (the acknowledgement waits)
 //!     ├ linking: QR rounds, pairing codes
-//!     └ missing: what arrived and is not there
+//!     ├ missing: what arrived and is not there
+//!     ├ peers: whose messages cannot be read
+//!     └ history: what arrived while nothing was linked
 //! ```
 //!
 //! Only this directory, the auth store and the simulator name types of the protocol library.
@@ -27,6 +29,7 @@ pub mod linking;
 pub mod media;
 mod missing;
 mod observer;
+pub mod peers;
 pub mod prewarm;
 mod pulse;
 pub mod qr;
@@ -40,16 +43,19 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
+use auth_store::{KeyFile, KeyFileError, KeyRing};
 use tokio::sync::watch;
 
 use self::endpoint::Network;
 use self::http::WebClient;
+use self::peers::Peers;
 use self::state::SessionState;
 use self::version::ClientVersion;
 use crate::ids::{AccountId, Phone};
+use crate::inbound::backfill::Backfill;
 use crate::inbound::intake::Intake;
 use crate::lease::trust::Trust;
-use crate::store::{Fence, LinkCode, Store};
+use crate::store::{AuthMedium, Fence, LinkCode, Store};
 
 /// Makes ring the process's only source of cryptography for TLS. Call it once, first of all.
 pub fn install_crypto_provider() {
@@ -57,15 +63,33 @@ pub fn install_crypto_provider() {
     let _ = rustls::crypto::ring::default_provider().install_default();
 }
 
-/// The disk of this installation: where local auth state lives.
+/// What this installation has for auth states: a disk for local ones, and what seals them all.
 #[derive(Clone)]
 pub struct AuthHome {
     /// Directory of local auth state.
     pub dir: PathBuf,
-    /// What seals it.
-    pub key: auth_store::KeyRing,
+    /// The configured keys, which other machines may have too; none: they lie in a file under `dir`.
+    pub configured: Option<KeyRing>,
+    /// Where the auth state of an account begins that has none yet.
+    pub mode: AuthMedium,
     /// Tells this disk from others.
     pub installation: String,
+}
+
+impl AuthHome {
+    /// The keys that hold now. A key file is read each time: a rotation reaches running workers, and
+    /// configuring a key takes over what was sealed without one.
+    ///
+    /// # Errors
+    /// The file is gone or holds something else.
+    pub fn ring(&self) -> Result<KeyRing, KeyFileError> {
+        let file = KeyFile::beside(&self.dir);
+        match &self.configured {
+            None => file.read(),
+            Some(configured) if file.path().exists() => Ok(configured.before(&file.read()?)),
+            Some(configured) => Ok(configured.clone()),
+        }
+    }
 }
 
 /// What a session needs, given anew for each term.
@@ -95,6 +119,10 @@ pub struct SessionContext {
     pub board: Board,
     /// How long the server may be silent before it is asked for a sign of life.
     pub probe: Duration,
+    /// What becomes of messages that arrived while the account was not linked.
+    pub backfill: Backfill,
+    /// Whose messages cannot be read.
+    pub peers: Peers,
     /// Answer each message: for crash tests in simulator builds.
     pub reply_to_everything: bool,
 }

@@ -19,6 +19,8 @@
 
 mod accounts;
 mod audit;
+mod auth;
+mod backfill;
 mod changes;
 mod connections;
 mod error;
@@ -43,8 +45,9 @@ use sqlx::AssertSqlSafe;
 use self::connections::{Connections, Tx};
 use self::sqlite::FileIdentity;
 
-pub use accounts::Account;
+pub use accounts::{Account, AuthMedium};
 pub use audit::AuditRow;
+pub use auth::{AskedOrder, AuthMark, AuthOrder, AuthView, RemoteMedium};
 pub use changes::Changes;
 pub use error::StoreError;
 pub use fence::Fence;

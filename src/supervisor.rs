@@ -32,6 +32,7 @@ use crate::inbound::intake::Intake;
 use crate::lease::keeper::{Leases, Term};
 use crate::session::endpoint::Network;
 use crate::session::http::WebClient;
+use crate::session::peers::Peers;
 use crate::session::version::ClientVersion;
 use crate::session::{AuthHome, Board, SessionContext};
 use crate::store::{Account, Store};
@@ -79,6 +80,8 @@ impl Shared {
             phone: self.config.phone.clone(),
             board,
             probe: self.config.probe,
+            backfill: self.config.backfill,
+            peers: Peers::default(),
             reply_to_everything: self.config.reply_to_everything,
         }
     }
@@ -179,6 +182,7 @@ fn wish(posting: &Posting, installation: &str) -> Wish {
         place: account.map_or(Place::Unknown, |account| place(account, installation)),
         paused: account.is_some_and(|account| account.paused),
         resumed_at: account.and_then(|account| account.resumed_at),
+        asked_at: account.and_then(|account| account.auth_asked_at),
         standbys: posting.standbys,
     }
 }

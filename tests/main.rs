@@ -1,5 +1,6 @@
 //! Integration tests: one binary, a module for each topic.
 
+mod auth;
 mod bad_input;
 mod deaf;
 mod faults;
@@ -12,7 +13,10 @@ mod messages;
 mod operating;
 mod postgres;
 mod production;
+mod relink;
+mod repair;
 mod rollover;
+mod sessions;
 mod stopping;
 mod store;
 mod switches;

@@ -19,6 +19,7 @@ macro_rules! on_every_engine {
 }
 
 mod accounts;
+mod auth;
 mod changes;
 mod fence;
 mod file;

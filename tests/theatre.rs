@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use simulator::people::Content;
-use simulator::{Options, Person, Simulator};
+use simulator::{Options, PairingError, Person, Simulator};
 use whatsapp_worker::ids::AccountId;
 use whatsapp_worker::rehearsal::postgres::{Postgres, PostgresOptions};
 use whatsapp_worker::rehearsal::proxy::Proxy;
@@ -25,6 +25,11 @@ pub fn binary() -> PathBuf {
 /// Whether the counts of the release bar are wanted instead of short forms.
 pub fn full() -> bool {
     std::env::var_os("WORKER_TEST_FULL").is_some()
+}
+
+/// Kills of one loop on one medium: three loops on three media make 300 and more at full count.
+pub fn kills() -> usize {
+    if full() { 34 } else { 2 }
 }
 
 /// A seed that is printed, so that a failure can be repeated with `WORKER_TEST_SEED`.
@@ -166,17 +171,33 @@ impl Theatre {
             .wait_for("whatsapp.qr.available", PATIENCE, |_| true)
             .await
             .expect("a QR code");
-        let code = self.published_code().await;
-        self.shop
-            .scan_qr(&code.code)
-            .await
-            .expect("the phone links the worker");
+        self.scan().await;
         self.connected(&worker, 1).await;
         worker
     }
 
+    /// Scans the code that the holder shows, and returns the number of the new device.
+    pub async fn scan(&self) -> u16 {
+        let scanning = async {
+            loop {
+                let code = self.published_code().await;
+                match self.shop.scan_qr(&code.code).await {
+                    Ok(device) => return device,
+                    // One of the connection before: the next is published in a moment.
+                    Err(PairingError::UnknownCode | PairingError::OtherIdentity) => {
+                        tokio::time::sleep(Duration::from_millis(20)).await; // justified: another process writes the store
+                    }
+                    Err(error) => panic!("the phone links the worker: {error}"),
+                }
+            }
+        };
+        tokio::time::timeout(PATIENCE, scanning)
+            .await
+            .expect("a code that works, in time")
+    }
+
     /// The code of the holder, which it shows on its own screen a moment before it publishes it.
-    async fn published_code(&self) -> LinkCode {
+    pub async fn published_code(&self) -> LinkCode {
         let store = self.store().await;
         let looking = async {
             loop {

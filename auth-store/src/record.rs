@@ -112,9 +112,7 @@ pub trait RecordStore: Send + Sync + 'static {
 
     /// Looks whether the medium's own structure is sound. Asked once before
     /// anything is repaired; may take long.
-    async fn examine(&self) -> Result<(), RecordError> {
-        Ok(())
-    }
+    async fn examine(&self) -> Result<(), RecordError>;
 
     /// Where this is, for people: `file …/auth.db`.
     fn place(&self) -> String;

@@ -5,6 +5,7 @@
 //! the server. Everything a person sends is encrypted for each device of the audience and of the
 //! person itself, so linked companions get their copies.
 
+mod history;
 mod linking;
 mod profile;
 mod receiving;
@@ -21,10 +22,11 @@ use wacore_binary::{Jid, Server as Namespace};
 
 use crate::clock;
 use crate::media::MediaStore;
-use crate::people::Received;
+use crate::people::{PeopleError, Received};
 use crate::server::directory::{AccountIndex, DeviceAddress, PHONE, SharedPhone, lock_phone};
 use crate::server::mailbox::{ConnectionId, Mailbox};
 use crate::server::{PhoneTask, Server, lock};
+use history::History;
 use sending::Sent;
 
 pub use sending::SendError;
@@ -63,6 +65,7 @@ struct Memory {
     sent: HashMap<String, Arc<Sent>>,
     sent_order: VecDeque<String>,
     retries: HashMap<String, u32>,
+    history: History,
 }
 
 struct Inner {
@@ -79,6 +82,7 @@ struct Inner {
     sending: Mutex<()>,
     memory: Mutex<Memory>,
     arrivals: watch::Sender<usize>,
+    dozing: watch::Sender<bool>,
 }
 
 /// A simulated person. Clones are the same person.
@@ -132,17 +136,25 @@ impl Person {
                 sending: Mutex::default(),
                 memory: Mutex::default(),
                 arrivals: watch::Sender::new(0),
+                dozing: watch::Sender::new(false),
             }),
         }
     }
 
     /// Opens what arrives and does what the server asks, until `stop`.
     pub(crate) async fn live(self, mut tasks: mpsc::Receiver<PhoneTask>, stop: CancellationToken) {
+        let mut dozing = self.inner.dozing.subscribe();
         loop {
+            let awake = !*dozing.borrow_and_update();
             // What a losing branch waits for stays in its queue.
             tokio::select! {
                 () = stop.cancelled() => return,
-                () = self.inner.mailbox.changed() => self.open_mail(),
+                Ok(()) = dozing.changed() => {
+                    if !*dozing.borrow() {
+                        self.open_mail();
+                    }
+                }
+                () = self.inner.mailbox.changed(), if awake => self.open_mail(),
                 Some(task) = tasks.recv() => self.perform(task),
             }
         }
@@ -181,6 +193,26 @@ impl Person {
     /// Everything that reached the phone, in order; peer messages and own copies included.
     pub fn received(&self) -> Vec<Delivery> {
         lock(&self.inner.memory).received.clone()
+    }
+
+    /// Lets the phone doze, or wakes it: dozing it answers nothing that arrives, requests to send again
+    /// among it, while its owner can still write.
+    pub fn doze(&self, dozing: bool) {
+        self.inner.dozing.send_replace(dozing);
+    }
+
+    /// Breaks the ratchet towards a companion of `reader` without this phone's knowing: nothing it
+    /// encrypts for that device can be read until the session is built anew, be it by keys that come
+    /// with a request to send again, or by a message that opens a session from the other side.
+    ///
+    /// # Errors
+    /// There is no session to break.
+    pub fn spoil_session(&self, reader: &Self, device: u16) -> Result<(), PeopleError> {
+        let peer = self.peer(DeviceAddress {
+            account: reader.inner.account,
+            device,
+        });
+        lock_phone(&self.inner.phone).endpoint_mut().spoil(&peer)
     }
 
     /// Waits for the first message, among those received already or later, that `wanted` accepts.

@@ -31,7 +31,7 @@ impl ConfigCommand {
                 for notice in values.notices() {
                     put!("note: {notice}");
                 }
-                Config::parse(&values)?;
+                Config::parse(&values)?.auth.check_for_worker()?;
                 put!("The settings are right.");
             }
             Self::Print => {

@@ -53,7 +53,9 @@ impl Doctor {
 
     async fn examine(&self) -> Vec<Finding> {
         let mut findings = Vec::new();
-        let config = Values::load().and_then(|values| Config::parse(&values));
+        let config = Values::load()
+            .and_then(|values| Config::parse(&values))
+            .and_then(|config| config.auth.check_for_worker().map(|()| config));
         let config = match config {
             Ok(config) => config,
             Err(error) => {
@@ -71,8 +73,11 @@ impl Doctor {
         findings.push(Finding {
             check: "auth key",
             outcome: auth_home(&config.auth)
-                .map(|home| format!("{} in {}", home.key.id(), home.dir.display()))
-                .map_err(|error| error.to_string()),
+                .map_err(|error| error.to_string())
+                .and_then(|home| {
+                    let ring = home.ring().map_err(|error| error.to_string())?;
+                    Ok(format!("{} in {}", ring.id(), home.dir.display()))
+                }),
         });
         store(&config, &mut findings).await;
         if !self.offline {

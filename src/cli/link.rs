@@ -44,6 +44,9 @@ pub(super) struct Link {
     /// Give up a link whose auth state is lost, and link anew.
     #[arg(long)]
     again: bool,
+    /// Link a phone with another number than the account's last one.
+    #[arg(long)]
+    replace_number: bool,
     /// Show one code and end, without waiting for it to be used.
     #[arg(long)]
     once: bool,
@@ -64,9 +67,7 @@ impl Link {
             return already_linked(&app, account).await;
         }
         // Before the session begins: it then asks for the right kind of code at once.
-        store
-            .wish_to_link(&self.account, self.phone.as_ref(), WATCHING)
-            .await?;
+        self.wish(&store).await?;
         let shutdown = Shutdown::listen(app.shared().config.shutdown_grace)?;
         let stop = shutdown.token().child_token();
         let standbys = 0;
@@ -94,9 +95,7 @@ impl Link {
         let mut shown: Option<String> = None;
         let mut told: Option<String> = None;
         loop {
-            store
-                .wish_to_link(&self.account, self.phone.as_ref(), WATCHING)
-                .await?;
+            self.wish(store).await?;
             let wanted = match self.phone {
                 Some(_) => LinkCodeKind::Pairing,
                 None => LinkCodeKind::Qr,
@@ -116,7 +115,9 @@ impl Link {
                     eprintln!("Linked.");
                     return Ok(());
                 }
-                let quiet = matches!(status.state.as_str(), "starting" | "linking" | "needs_link");
+                let expected =
+                    matches!(status.state.as_str(), "starting" | "linking" | "needs_link");
+                let quiet = expected && status.reason.as_deref() != Some("other_number");
                 if !quiet && told.as_ref() != Some(&status.detail) {
                     eprintln!("Session {}: {}", status.state, status.detail);
                     told = Some(status.detail);
@@ -127,6 +128,14 @@ impl Link {
                 () = tokio::time::sleep(LOOK) => {}
             }
         }
+    }
+
+    /// Lets the holder know what is wanted, and that somebody looks.
+    async fn wish(&self, store: &Store) -> Result<(), CliError> {
+        let (phone, replace) = (self.phone.as_ref(), self.replace_number);
+        Ok(store
+            .wish_to_link(&self.account, phone, replace, WATCHING)
+            .await?)
     }
 
     fn put(&self, code: &LinkCode) -> Result<(), CliError> {

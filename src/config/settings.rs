@@ -120,8 +120,8 @@ pub const SETTINGS: &[Setting] = &[
     ),
     plain(
         "WHATSAPP_AUTH_MODE",
-        "local",
-        "Where auth state lives: local; remote (alias convex) is not there yet",
+        "",
+        "Where auth state begins: local, a file of this machine, or remote (alias convex), the shared store; unless set, remote on PostgreSQL",
     ),
     plain(
         "WHATSAPP_AUTH_DIR",
@@ -130,7 +130,7 @@ pub const SETTINGS: &[Setting] = &[
     ),
     secret(
         "WHATSAPP_AUTH_KEY",
-        "Key that seals auth state, 32 bytes in base64 or hex; made beside the state unless set",
+        "Key that seals auth state, 32 bytes in base64 or hex, and older ones behind it; for local state made beside it unless set",
     ),
     plain(
         "WHATSAPP_ALLOW",
@@ -151,6 +151,11 @@ pub const SETTINGS: &[Setting] = &[
         "WHATSAPP_STATUS",
         "off",
         "Status posts: on queues them, off ignores them",
+    ),
+    plain(
+        "WHATSAPP_RELINK_BACKFILL",
+        "queue",
+        "Messages that arrived between a logout and the next link of the same number: queue (of the last 24 h), record, off",
     ),
     plain(
         "WHATSAPP_WS_URL",
@@ -204,7 +209,6 @@ pub const NOT_YET: &[&str] = &[
     "AXIOM_DATASET",
     "AXIOM_TOKEN",
     "MESSAGE_RETENTION_DAYS",
-    "WHATSAPP_RELINK_BACKFILL",
 ];
 
 /// The setting called `name`.

@@ -44,8 +44,8 @@ impl Disposition {
     }
 }
 
-/// Decides about one message that the session handed over. History and messages that could not be
-/// decrypted do not come this way.
+/// Decides about one message that the session handed over. Messages of the past come by way of
+/// [`super::backfill`], those that could not be decrypted not at all.
 pub fn dispose(inbound: &Inbound, policy: &Policy) -> Disposition {
     if let Ok(Content::Control { .. }) = inbound.content {
         return Disposition::Recorded;

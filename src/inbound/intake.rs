@@ -12,6 +12,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::AbortOnDropHandle;
 use tracing::warn;
 
+use super::backfill::Gap;
 use super::disposition::{Disposition, dispose};
 use super::identity::Identity;
 use super::message::Inbound;
@@ -134,14 +135,18 @@ impl Intake {
         self.queue.is_closed()
     }
 
-    /// Commits `messages` without jobs: the past.
+    /// Commits `messages` of the past in their order, each as `gap` says.
     ///
     /// # Errors
     /// As [`Intake::accept`].
-    pub async fn record(&self, messages: Vec<Inbound>) -> Result<(), Arc<IntakeError>> {
+    pub async fn accept_past(
+        &self,
+        messages: Vec<Inbound>,
+        gap: &Gap,
+    ) -> Result<(), Arc<IntakeError>> {
         let decided = messages
             .into_iter()
-            .map(|inbound| (Disposition::Recorded, inbound));
+            .map(|inbound| (gap.dispose(&inbound, &self.policy), inbound));
         self.commit(decided.collect()).await
     }
 

@@ -49,6 +49,8 @@ pub enum Refusal {
     NotMentioned,
     /// Status posts are off.
     StatusOff,
+    /// Written while the account was not linked, and such messages are off.
+    BackfillOff,
 }
 
 impl Refusal {
@@ -60,6 +62,7 @@ impl Refusal {
             Self::GroupsOff => "groups_off",
             Self::NotMentioned => "not_mentioned",
             Self::StatusOff => "status_off",
+            Self::BackfillOff => "backfill_off",
         }
     }
 }

@@ -17,8 +17,8 @@ pub struct Adoption<'a> {
     pub medium: Arc<dyn RecordStore>,
     /// Seals the account's records.
     pub sealer: &'a Sealer,
-    /// The installation whose disk the medium is on.
-    pub auth_home: &'a str,
+    /// The installation whose disk the medium is on; none: it is in the shared store.
+    pub auth_home: Option<&'a str>,
     /// Whether the account may change its number.
     pub replace_number: bool,
 }

@@ -4,6 +4,8 @@
 //! reconnecting: the lease is checked before each connect, and the reason of the end decides what
 //! comes next ([`End`]). The client's own reconnecting is off.
 
+mod vow;
+
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex, OnceLock};
 use std::time::Duration;
@@ -26,8 +28,13 @@ use super::reins::Grace;
 use super::transport::WsTransportFactory;
 use crate::ids::Phone;
 
+pub(super) use vow::Vow;
+
 /// How long a client may take to end after its socket was closed.
 const CUT: Duration = Duration::from_secs(1);
+
+/// How long the server may take to confirm a logout.
+const LOGOUT: Duration = Duration::from_secs(5);
 
 /// Why a connection ended.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -70,6 +77,18 @@ pub enum End {
     },
 }
 
+/// What a connection is for.
+#[derive(Clone, Copy, Debug)]
+pub enum Errand<'a> {
+    /// To operate the account. `phone` asks for a pairing code instead of QR codes, unless it is linked.
+    Operate {
+        /// The number to pair.
+        phone: Option<&'a Phone>,
+    },
+    /// To log out. Nothing that arrives is taken in or acknowledged.
+    Farewell,
+}
+
 /// A running connection.
 pub struct Connection {
     client: Arc<Client>,
@@ -97,34 +116,41 @@ impl Drop for EndOnDrop {
 }
 
 impl Connection {
-    /// Builds a client and starts it. `phone` asks for a pairing code instead of QR codes.
+    /// Builds a client and starts it.
     ///
     /// # Errors
     /// The auth state cannot be read; the text names the record.
     pub async fn open(
         context: &SessionContext,
         auth: &Arc<AuthStore>,
-        phone: Option<&Phone>,
+        errand: Errand<'_>,
     ) -> anyhow::Result<(Self, mpsc::UnboundedReceiver<Signal>)> {
         let (signals, receiver) = mpsc::unbounded_channel();
         let verdict = Arc::new(OnceLock::new());
         let in_flight = InFlight::default();
         let taps = Taps::default();
+        let vow = Vow::new(auth.clone());
         let factory = TappedFactory {
             inner: WsTransportFactory::new(context.network.clone(), context.trust.clone()),
             taps: taps.clone(),
+            vow: vow.clone(),
         };
         let answers = context.reply_to_everything.then(|| signals.clone());
         let observer = Observer {
             auth: auth.clone(),
             signals,
             verdict: verdict.clone(),
+            vow: vow.clone(),
         };
         let hook = Hook {
-            intake: context.intake.clone(),
+            intake: match errand {
+                Errand::Operate { .. } => Some(context.intake.clone()),
+                Errand::Farewell => None,
+            },
             in_flight: in_flight.clone(),
             broken: taps.broken.clone(),
             answers,
+            peers: context.peers.clone(),
         };
         let mut builder = Bot::builder()
             .with_backend_arc(auth.clone())
@@ -136,7 +162,7 @@ impl Connection {
         if let Some(version) = context.version.get() {
             builder = builder.with_version(version);
         }
-        if let Some(phone) = phone {
+        if let Errand::Operate { phone: Some(phone) } = errand {
             builder = builder.with_pair_code(PairCodeOptions {
                 phone_number: phone.digits().to_owned(),
                 ..PairCodeOptions::default()
@@ -144,6 +170,7 @@ impl Connection {
         }
         let bot = builder.build().await?;
         let client = bot.client();
+        vow.bind(&client);
         client.enable_auto_reconnect.store(false, Ordering::Relaxed);
         let forwarding = client.acquire_raw_node_forwarding();
         let connection = Self {
@@ -244,6 +271,17 @@ impl Connection {
         }
     }
 
+    /// Takes the device off the phone's list, if it is logged in and the server answers soon.
+    pub async fn log_out(&self) {
+        if self.client.is_logged_in()
+            && tokio::time::timeout(LOGOUT, self.client.logout())
+                .await
+                .is_err()
+        {
+            tracing::warn!("the server did not confirm the logout");
+        }
+    }
+
     /// Ends the connection without waiting for anything: the lease is lost.
     pub async fn cut(self) {
         self.taps.paused.cancel();
@@ -291,6 +329,7 @@ impl Taps {
 struct TappedFactory {
     inner: WsTransportFactory,
     taps: Taps,
+    vow: Vow,
 }
 
 #[async_trait]
@@ -316,7 +355,7 @@ impl TransportFactory for TappedFactory {
             .transport
             .lock()
             .expect("no panic while it is held") = Some(transport.clone());
-        Ok((transport, handed_up))
+        Ok((self.vow.bound(transport), handed_up))
     }
 }
 

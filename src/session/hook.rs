@@ -14,6 +14,7 @@ use whatsapp_rust::{Client, InboundDurabilityHook};
 
 use super::decode;
 use super::observer::Signal;
+use super::peers::Peers;
 use crate::ids::Jid;
 use crate::inbound::intake::Intake;
 use crate::inbound::message::{Chat, Inbound, Party};
@@ -52,12 +53,15 @@ impl Drop for InFlightGuard {
 
 /// See the module.
 pub(super) struct Hook {
-    pub(super) intake: Intake,
+    /// Without it nothing is taken in, and so nothing acknowledged.
+    pub(super) intake: Option<Intake>,
     pub(super) in_flight: InFlight,
     /// Told when a commit cannot succeed any more.
     pub(super) broken: CancellationToken,
     /// Told which chats wrote, when each message is to be answered.
     pub(super) answers: Option<mpsc::UnboundedSender<Signal>>,
+    /// Told whose messages can be read.
+    pub(super) peers: Peers,
 }
 
 #[async_trait]
@@ -67,10 +71,17 @@ impl InboundDurabilityHook for Hook {
         client: Arc<Client>,
         batch: &[InboundMessage],
     ) -> anyhow::Result<()> {
+        let Some(intake) = &self.intake else {
+            // An error would be taken for a failed commit; the connection ends soon.
+            return std::future::pending().await;
+        };
         let _running = self.in_flight.enter();
+        for item in batch {
+            self.peers.readable(&item.info.source);
+        }
         let messages = decode_all(&client, batch).await;
         let chats = self.answers.as_ref().map(|_| chats_to_answer(&messages));
-        if let Err(error) = self.intake.accept(messages).await {
+        if let Err(error) = intake.accept(messages).await {
             self.broken.cancel();
             return Err(anyhow::anyhow!("{error}"));
         }

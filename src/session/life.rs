@@ -4,19 +4,23 @@ mod answers;
 mod attempts;
 mod auth;
 mod live;
+mod mark;
+mod number;
+mod orders;
 
+use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
-use auth_store::{AuthStore, LocalMedium, Poison};
+use auth_store::{AuthStore, Poison};
 use tokio::sync::{mpsc, watch};
 use tracing::warn;
 
 use self::attempts::{Attempts, Next};
-use self::auth::UNUSABLE;
+use self::auth::{Medium, UNUSABLE};
 use self::live::Live;
 use super::SessionContext;
-use super::connection::{Connection, End};
+use super::connection::{Connection, End, Errand};
 use super::linking::{self, Linking};
 use super::observer::Signal;
 use super::pulse::{Beat, Pulse};
@@ -24,7 +28,7 @@ use super::reins::{Grace, Order, Reins};
 use super::state::SessionState;
 use crate::clock::Boot;
 use crate::lease::keeper::{Loss, Term};
-use crate::store::StoreError;
+use crate::store::{AuthMedium, StoreError};
 
 /// How often it is looked for missing messages.
 const SWEEP: Duration = Duration::from_secs(5);
@@ -70,9 +74,9 @@ impl Life<'_> {
     async fn run(self) -> Outcome {
         self.show(SessionState::Starting).await;
         let outcome = match self.open_medium().await {
-            Ok(medium) => {
-                let outcome = self.generations(&medium).await;
-                medium.close().await;
+            Ok(mut medium) => {
+                let outcome = self.generations(&mut medium).await;
+                medium.close(outcome == Outcome::Stopped).await;
                 outcome
             }
             Err(outcome) => outcome,
@@ -85,7 +89,7 @@ impl Life<'_> {
     }
 
     /// One round for each set of credentials: a logout begins the next.
-    async fn generations(&self, medium: &Arc<LocalMedium>) -> Outcome {
+    async fn generations(&self, medium: &mut Medium) -> Outcome {
         let linking = Linking::new(self.context.phone.clone(), Boot::now());
         let mut attempts = Attempts::new(linking);
         loop {
@@ -93,39 +97,52 @@ impl Life<'_> {
                 Ok(auth) => auth,
                 Err(outcome) => return outcome,
             };
-            match self.connections(&auth, &mut attempts).await {
+            let begun = match self.connections(&auth, medium.kind, &mut attempts).await {
                 Next::Finish(outcome) => {
                     self.close_auth(&auth, &outcome).await;
                     return outcome;
                 }
-                Next::Relink(reason) => {
-                    if let Err(outcome) = self.retire(&auth, &reason).await {
-                        return outcome;
+                Next::Relink(reason) => self.retire(&auth, &reason).await,
+                Next::Clear { by } => self.clear(&auth, &by).await,
+                Next::TurnAway { number } => {
+                    let away = self.turn_away(&auth, &number, &mut attempts).await;
+                    if away.is_ok() {
+                        continue;
                     }
-                    attempts.begin_anew(Boot::now());
+                    away
                 }
                 // Only a poisoned auth store comes here: what it holds in memory is of no use.
                 Next::Connect | Next::Pause(_) | Next::Rest(_) => {
                     self.close_auth(&auth, &Outcome::Lost(Loss::Unanswered))
                         .await;
+                    continue;
                 }
+            };
+            match begun {
+                Ok(()) => attempts.begin_anew(Boot::now()),
+                Err(outcome) => return outcome,
             }
         }
     }
 
     /// Connects again and again with the same credentials.
-    async fn connections(&self, auth: &Arc<AuthStore>, attempts: &mut Attempts) -> Next {
+    async fn connections(
+        &self,
+        auth: &Arc<AuthStore>,
+        kind: AuthMedium,
+        attempts: &mut Attempts,
+    ) -> Next {
         loop {
             if let Some(finish) = halt(self.reins.order()) {
                 return finish;
             }
-            if !auth.is_current().await
+            if !is_linked(auth).await
                 && let Some(finish) = self.wait_until_worthwhile(attempts).await
             {
                 return finish;
             }
-            let next = match self.connection(auth, attempts).await {
-                Ok(end) => self.after(end, auth.is_current().await, attempts).await,
+            let next = match self.connection(auth, kind, attempts).await {
+                Ok(end) => self.after(end, is_linked(auth).await, attempts).await,
                 Err(next) => next,
             };
             let finish = match next {
@@ -151,7 +168,7 @@ impl Life<'_> {
             if attempts.linking.worthwhile(watched, Boot::now()) {
                 return None;
             }
-            self.show(SessionState::NeedsLink).await;
+            self.show(attempts.linking.needs_link()).await;
             if let Some(finish) = self.pause(linking::LOOK).await {
                 return Some(finish);
             }
@@ -162,11 +179,17 @@ impl Life<'_> {
     async fn connection(
         &self,
         auth: &Arc<AuthStore>,
+        kind: AuthMedium,
         attempts: &mut Attempts,
     ) -> Result<End, Next> {
-        let linked = auth.is_current().await;
+        if !auth.is_current().await
+            && let Some(next) = self.look_at_stranger(auth, attempts).await
+        {
+            return Err(next);
+        }
+        let linked = is_linked(auth).await;
         let phone = attempts.linking.phone().filter(|_| !linked);
-        let opened = Connection::open(self.context, auth, phone).await;
+        let opened = Connection::open(self.context, auth, Errand::Operate { phone }).await;
         let (mut connection, mut signals) = opened.map_err(|error| {
             Next::Finish(Outcome::Unusable {
                 code: "auth_damaged",
@@ -175,14 +198,15 @@ impl Life<'_> {
             })
         })?;
         attempts.begin();
-        let mut live = Live::new(self, auth);
+        let mut live = Live::new(self, auth, kind);
         let mut pulse = Pulse::new(self.context.probe);
         let mut poisoned = auth.poisoned();
         let mut look = tokio::time::interval(linking::LOOK);
         let mut sweep = tokio::time::interval(SWEEP);
         let mut listen = tokio::time::interval(pulse.pace());
         listen.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
-        // Each branch may lose the race: signals stay queued, the others are levels or clocks.
+        let mut asked = pin!(self.asked());
+        // Each branch may lose the race: signals stay queued, the others are levels or clocks, or kept.
         let end = loop {
             tokio::select! {
                 biased;
@@ -201,6 +225,14 @@ impl Life<'_> {
                 why = poison(&mut poisoned) => {
                     connection.cut().await;
                     return Err(self.poisoned(&why));
+                }
+                next = &mut asked => {
+                    live.end().await;
+                    connection.log_out().await;
+                    connection
+                        .drain(Grace::new(Boot::now(), Boot::now().plus(SETTLE)))
+                        .await;
+                    return Err(next);
                 }
                 end = connection.ended() => break end,
                 Some(signal) = signals.recv() => live.hear(signal, &connection, attempts).await,
@@ -227,6 +259,7 @@ impl Life<'_> {
             live.hear(signal, &connection, attempts).await;
         }
         live.end().await;
+        let stranger = live.stranger();
         match end {
             // What is not committed must not be flushed either.
             End::Uncommitted => connection.cut().await,
@@ -236,7 +269,7 @@ impl Life<'_> {
                     .await
             }
         }
-        Ok(end)
+        stranger.map_or(Ok(end), |number| Err(Next::TurnAway { number }))
     }
 
     /// Ends in the order that loses nothing: nothing new is sent, the server's answers to what was
@@ -279,6 +312,7 @@ impl Life<'_> {
         tokio::select! {
             biased;
             order = self.reins.halted() => halt(order),
+            next = self.asked() => Some(next),
             () = tokio::time::sleep(pause) => None,
         }
     }
@@ -316,6 +350,13 @@ impl Life<'_> {
             warn!(account = %self.context.account, %error, "the store did not take what the session tells");
         }
     }
+}
+
+/// Whether there is a link to log in with. A process that died right after the phone vouched left one
+/// that is not in use yet: it is completed by logging in, or refused by the server.
+async fn is_linked(auth: &AuthStore) -> bool {
+    // A device that cannot be read is found by the connection, which says so.
+    auth.is_current().await || auth.is_vouched_for().await.unwrap_or(false)
 }
 
 /// What an order to end makes of the session.

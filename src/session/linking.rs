@@ -4,6 +4,7 @@
 use std::time::Duration;
 
 use super::SessionContext;
+use super::state::SessionState;
 use crate::clock::Boot;
 use crate::ids::Phone;
 use crate::store::{LinkCode, LinkCodeKind, LinkWish, StoreError};
@@ -22,6 +23,8 @@ pub(super) struct Linking {
     wish: Option<LinkWish>,
     somebody_looks: bool,
     default_phone: Option<Phone>,
+    /// The last phone had another number.
+    turned_away: bool,
 }
 
 impl Linking {
@@ -31,12 +34,14 @@ impl Linking {
             wish: None,
             somebody_looks: false,
             default_phone,
+            turned_away: false,
         }
     }
 
     /// The ten minutes begin anew: the account was just logged out.
     pub(super) fn begin_anew(&mut self, now: Boot) {
         self.began = now;
+        self.turned_away = false;
     }
 
     /// Reads what is wished for. `true`: another code than the one that is shown.
@@ -65,6 +70,30 @@ impl Linking {
         match &self.wish {
             Some(wish) => wish.phone.as_ref(),
             None => self.default_phone.as_ref(),
+        }
+    }
+
+    /// Whether a phone with another number than the account's last one is welcome.
+    pub(super) fn replaces_number(&self) -> bool {
+        self.wish.as_ref().is_some_and(|wish| wish.replace_number)
+    }
+
+    /// A phone with another number was turned away: it is shown until another one is linked.
+    pub(super) fn turn_away(&mut self) {
+        self.turned_away = true;
+    }
+
+    /// What is shown while a code is.
+    pub(super) const fn linking(&self) -> SessionState {
+        SessionState::Linking {
+            turned_away: self.turned_away,
+        }
+    }
+
+    /// What is shown while nobody looks.
+    pub(super) const fn needs_link(&self) -> SessionState {
+        SessionState::NeedsLink {
+            turned_away: self.turned_away,
         }
     }
 
@@ -112,6 +141,7 @@ mod tests {
     fn wish(phone: Option<&str>, asked_at: i64) -> LinkWish {
         LinkWish {
             phone: phone.and_then(Phone::parse),
+            replace_number: false,
             asked_at,
         }
     }

@@ -123,7 +123,8 @@ pub(super) async fn sweep(
         match (missing.kind, wait) {
             (Ledger::Lost, Some(wait)) => {
                 info!(account = %context.account, message = %missing.message_id, "a message was lost before it was stored: asking for it again");
-                if let Err(error) = ask(client, &missing).await {
+                let asked = ask(client, &missing.chat, &missing.sender, &missing.message_id).await;
+                if let Err(error) = asked {
                     warn!(account = %context.account, %error, "asking again failed");
                 }
                 context
@@ -144,7 +145,7 @@ async fn give_up(context: &SessionContext, missing: &MissingMessage) -> Result<(
     };
     let told = context
         .store
-        .give_up_missing(&context.fence, missing, &chat_of(missing), reason)
+        .give_up_missing(&context.fence, missing, &chat_of(&missing.chat), reason)
         .await?;
     if told {
         event::emit(Event::Lost {
@@ -156,8 +157,8 @@ async fn give_up(context: &SessionContext, missing: &MissingMessage) -> Result<(
     Ok(())
 }
 
-fn chat_of(missing: &MissingMessage) -> Chat {
-    let jid = Jid::new(&missing.chat);
+fn chat_of(chat: &str) -> Chat {
+    let jid = Jid::new(chat);
     let plain = Jid::new(format!("{}@{}", jid.user(), jid.server()));
     match jid.server() {
         "g.us" => Chat::Group { jid },
@@ -175,26 +176,27 @@ fn chat_of(missing: &MissingMessage) -> Chat {
     }
 }
 
-/// A retry receipt for a stanza that we do not have any more: its addressing is enough.
-async fn ask(client: &Arc<Client>, missing: &MissingMessage) -> anyhow::Result<()> {
+/// A retry receipt with keys for a stanza that we do not have any more: its addressing is enough.
+pub(super) async fn ask(
+    client: &Arc<Client>,
+    chat: &str,
+    sender: &str,
+    message_id: &str,
+) -> anyhow::Result<()> {
     let time = (clock::wall_ms() / 1000).to_string();
     let mut stanza = NodeBuilder::new("message")
-        .attr("id", missing.message_id.as_str())
+        .attr("id", message_id)
         .attr("t", time.as_str())
         .attr("type", "text");
-    let is_direct = matches!(chat_of(missing), Chat::Direct(_));
+    let is_direct = matches!(chat_of(chat), Chat::Direct(_));
     let ours = [client.pn(), client.lid()]
         .into_iter()
         .flatten()
-        .any(|jid| jid.user.as_str() == Jid::new(&missing.sender).user());
+        .any(|jid| jid.user.as_str() == Jid::new(sender).user());
     stanza = match (is_direct, ours) {
-        (true, false) => stanza.attr("from", missing.sender.as_str()),
-        (true, true) => stanza
-            .attr("from", missing.sender.as_str())
-            .attr("recipient", missing.chat.as_str()),
-        (false, _) => stanza
-            .attr("from", missing.chat.as_str())
-            .attr("participant", missing.sender.as_str()),
+        (true, false) => stanza.attr("from", sender),
+        (true, true) => stanza.attr("from", sender).attr("recipient", chat),
+        (false, _) => stanza.attr("from", chat).attr("participant", sender),
     };
     let stanza = stanza.build();
     let options = RetryRequestOptions::new().with_force_include_keys(true);

@@ -16,7 +16,7 @@ use wacore::types::events::{
 use wacore::types::message::MessageInfo;
 use wacore_binary::{Jid as WireJid, NodeRef};
 
-use super::connection::End;
+use super::connection::{End, Vow};
 use crate::ids::Jid;
 
 /// What a session is told by its connection.
@@ -64,6 +64,7 @@ pub(super) struct Observer {
     /// dropped. The server's pace bounds it.
     pub(super) signals: mpsc::UnboundedSender<Signal>,
     pub(super) verdict: Arc<OnceLock<End>>,
+    pub(super) vow: Vow,
 }
 
 impl EventHandler for Observer {
@@ -98,6 +99,7 @@ impl EventHandler for Observer {
                 if asks_for_restart(node) {
                     self.end(End::Restart);
                 }
+                self.vow.observe(node);
                 self.auth.gate().observe(node);
             }
             Event::PairingQrCode(qr) => self.tell(Signal::Qr(qr.code.clone(), qr.timeout)),

@@ -1,8 +1,9 @@
 //! How a supervisor steers a session, and what it hears from it.
 
+use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::sync::watch;
+use tokio::sync::{Notify, watch};
 
 use crate::clock::Boot;
 use crate::lease::keeper::Loss;
@@ -33,6 +34,7 @@ struct Orders {
 pub struct Rider {
     orders: watch::Sender<Orders>,
     deaf: watch::Receiver<u32>,
+    doorbell: Arc<Notify>,
 }
 
 /// The session's end. Clones hear the same.
@@ -40,6 +42,8 @@ pub struct Rider {
 pub struct Reins {
     orders: watch::Receiver<Orders>,
     deaf: watch::Sender<u32>,
+    /// Rung once for what an operator asks of the auth state; it keeps ringing until it is heard.
+    doorbell: Arc<Notify>,
 }
 
 /// Both ends, for one session.
@@ -50,11 +54,18 @@ pub fn reins(paused: bool) -> (Rider, Reins) {
         nudges: 0,
     });
     let (deaf, heard) = watch::channel(0);
+    let doorbell = Arc::new(Notify::new());
     let rider = Rider {
         orders: give,
         deaf: heard,
+        doorbell: doorbell.clone(),
     };
-    (rider, Reins { orders, deaf })
+    let reins = Reins {
+        orders,
+        deaf,
+        doorbell,
+    };
+    (rider, reins)
 }
 
 impl Rider {
@@ -83,6 +94,11 @@ impl Rider {
     /// End a rest that waits for a person.
     pub fn nudge(&self) {
         self.orders.send_modify(|orders| orders.nudges += 1);
+    }
+
+    /// Look at what an operator asks of the auth state.
+    pub fn attend(&self) {
+        self.doorbell.notify_one();
     }
 
     /// Resolves when the number of deaf connections in a row has changed. Cancel safe.
@@ -143,6 +159,13 @@ impl Reins {
         }
     }
 
+    /// Resolves, once, when there may be an order about the auth state. Cancel safe: what was not heard
+    /// is heard by the next call.
+    pub async fn called_to_door(&self) -> Call<'_> {
+        self.doorbell.notified().await;
+        Call(&self.doorbell)
+    }
+
     /// Tells how many connections in a row have ended deaf.
     pub fn tell_deaf(&self, in_a_row: u32) {
         self.deaf.send_if_modified(|known| {
@@ -150,6 +173,23 @@ impl Reins {
             *known = in_a_row;
             changed
         });
+    }
+}
+
+/// A call to the door. Dropped without an answer, it rings again.
+#[derive(Debug)]
+pub struct Call<'a>(&'a Notify);
+
+impl Call<'_> {
+    /// It was seen to.
+    pub fn answered(self) {
+        std::mem::forget(self);
+    }
+}
+
+impl Drop for Call<'_> {
+    fn drop(&mut self) {
+        self.0.notify_one();
     }
 }
 
@@ -218,6 +258,19 @@ mod tests {
         assert!(reins.holds_sends());
         rider.pause(false);
         assert!(!reins.holds_sends());
+    }
+
+    #[tokio::test]
+    async fn a_call_to_the_door_rings_until_it_is_answered() {
+        let (rider, reins) = reins(false);
+        rider.attend();
+        rider.attend();
+        drop(reins.called_to_door().await);
+        reins.called_to_door().await.answered();
+        let mut again = std::pin::pin!(reins.called_to_door());
+        assert!(futures_util::poll!(&mut again).is_pending());
+        rider.attend();
+        again.await.answered();
     }
 
     #[test]

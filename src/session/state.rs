@@ -8,9 +8,15 @@ pub enum SessionState {
     /// Opening the auth state and connecting for the first time.
     Starting,
     /// Not linked, and nobody is looking at codes.
-    NeedsLink,
+    NeedsLink {
+        /// The last phone had another number than the account.
+        turned_away: bool,
+    },
     /// Not linked; a code is shown.
-    Linking,
+    Linking {
+        /// The last phone had another number than the account.
+        turned_away: bool,
+    },
     /// Connected and logged in.
     Connected,
     /// The connection ended; another follows.
@@ -50,8 +56,8 @@ impl SessionState {
     pub const fn name(&self) -> &'static str {
         match self {
             Self::Starting => "starting",
-            Self::NeedsLink => "needs_link",
-            Self::Linking => "linking",
+            Self::NeedsLink { .. } => "needs_link",
+            Self::Linking { .. } => "linking",
             Self::Connected => "connected",
             Self::Reconnecting { .. } => "reconnecting",
             Self::Conflict => "conflict",
@@ -65,8 +71,11 @@ impl SessionState {
     /// Reason code, for states that need a person or an explanation.
     pub const fn reason_code(&self) -> Option<&'static str> {
         match self {
-            Self::Starting | Self::Linking | Self::Connected => None,
-            Self::NeedsLink => Some("nobody_is_looking"),
+            Self::NeedsLink { turned_away: true } | Self::Linking { turned_away: true } => {
+                Some("other_number")
+            }
+            Self::Starting | Self::Linking { .. } | Self::Connected => None,
+            Self::NeedsLink { .. } => Some("nobody_is_looking"),
             Self::Reconnecting { .. } => Some("connection_closed"),
             Self::Conflict => Some("replaced_elsewhere"),
             Self::LoggedOut { .. } => Some("logged_out"),
@@ -80,8 +89,15 @@ impl SessionState {
     pub fn describe(&self) -> String {
         match self {
             Self::Starting => "opening the auth state".to_owned(),
-            Self::NeedsLink => "not linked: run `whatsapp-worker link` to see a QR code".to_owned(),
-            Self::Linking => "not linked: a code is waiting to be scanned or typed".to_owned(),
+            Self::NeedsLink { turned_away: true } | Self::Linking { turned_away: true } => {
+                "not linked: a phone with another number than this account's was turned away; link the right phone, or run `whatsapp-worker link --replace-number`".to_owned()
+            }
+            Self::NeedsLink { .. } => {
+                "not linked: run `whatsapp-worker link` to see a QR code".to_owned()
+            }
+            Self::Linking { .. } => {
+                "not linked: a code is waiting to be scanned or typed".to_owned()
+            }
             Self::Connected => "connected to WhatsApp".to_owned(),
             Self::Reconnecting { attempt, reason } => {
                 format!("connecting again after {attempt} failed attempts: {reason}")

@@ -4,8 +4,28 @@ use sqlx::any::AnyRow;
 use sqlx::{Row, query};
 
 use super::audit::{self, Entry};
+use super::backfill::NUMBER_REPLACED;
 use super::{Fence, Result, Store, StoreError};
 use crate::ids::{AccountId, Jid};
+
+/// Where an account's auth state lies.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum AuthMedium {
+    /// A file on the disk of one installation.
+    Local,
+    /// The shared store.
+    Remote,
+}
+
+impl AuthMedium {
+    /// As in the store, in settings and in events.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Local => "local",
+            Self::Remote => "remote",
+        }
+    }
+}
 
 /// A number that we operate.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -20,8 +40,14 @@ pub struct Account {
     pub resumed_at: Option<i64>,
     /// The installation whose disk holds its local auth state; set when it was linked.
     pub auth_home: Option<String>,
-    /// The number it is linked to.
+    /// Where its auth state lies; none: it has none yet.
+    pub auth_medium: Option<AuthMedium>,
+    /// When an operator asked something of its auth state that is not done yet, by the store's clock.
+    pub auth_asked_at: Option<i64>,
+    /// The number it is linked to, or was linked to last.
     pub linked: Option<Jid>,
+    /// The hidden form of that number.
+    pub linked_lid: Option<Jid>,
     /// When it was linked, by the store's clock.
     pub linked_at: Option<i64>,
 }
@@ -29,6 +55,7 @@ pub struct Account {
 impl Account {
     fn read(row: &AnyRow) -> Result<Self> {
         let id: String = row.try_get("account_id")?;
+        let auth_home: Option<String> = row.try_get("auth_home")?;
         Ok(Self {
             id: id
                 .parse()
@@ -36,16 +63,29 @@ impl Account {
             enabled: row.try_get::<i64, _>("enabled")? == 1,
             paused: row.try_get::<i64, _>("paused")? == 1,
             resumed_at: row.try_get("resumed_at")?,
-            auth_home: row.try_get("auth_home")?,
-            linked: row
-                .try_get::<Option<String>, _>("linked_jid")?
-                .map(Jid::new),
+            auth_medium: match row.try_get("auth_medium")? {
+                Some("remote") => Some(AuthMedium::Remote),
+                Some(_) => Some(AuthMedium::Local),
+                // Linked by a worker of an earlier release.
+                None => auth_home.is_some().then_some(AuthMedium::Local),
+            },
+            auth_home,
+            auth_asked_at: row.try_get("auth_asked_at")?,
+            linked: jid(row, "linked_jid")?,
+            linked_lid: jid(row, "linked_lid")?,
             linked_at: row.try_get("linked_at")?,
         })
     }
 }
 
-const SELECT: &str = "SELECT account_id, enabled, paused, resumed_at, auth_home, linked_jid, linked_at FROM accounts";
+fn jid(row: &AnyRow, column: &str) -> Result<Option<Jid>> {
+    Ok(row.try_get::<Option<String>, _>(column)?.map(Jid::new))
+}
+
+const SELECT: &str =
+    "SELECT a.account_id, a.enabled, a.paused, a.resumed_at, a.auth_home, a.auth_medium,
+       a.linked_jid, a.linked_lid, a.linked_at, o.asked_at AS auth_asked_at
+     FROM accounts a LEFT JOIN auth_orders o ON o.account_id = a.account_id";
 
 impl Store {
     /// Registers `id`; `false` when it is known already.
@@ -139,7 +179,7 @@ impl Store {
     /// # Errors
     /// [`StoreError::Unavailable`].
     pub async fn account(&self, id: &AccountId) -> Result<Option<Account>> {
-        query(self.sql(&format!("{SELECT} WHERE account_id = $1")))
+        query(self.sql(&format!("{SELECT} WHERE a.account_id = $1")))
             .bind(id.as_str())
             .fetch_optional(&self.readers)
             .await?
@@ -152,7 +192,7 @@ impl Store {
     /// # Errors
     /// [`StoreError::Unavailable`].
     pub async fn accounts(&self) -> Result<Vec<Account>> {
-        query(self.sql(&format!("{SELECT} ORDER BY account_id")))
+        query(self.sql(&format!("{SELECT} ORDER BY a.account_id")))
             .fetch_all(&self.readers)
             .await?
             .iter()
@@ -160,7 +200,8 @@ impl Store {
             .collect()
     }
 
-    /// The account was linked to `jid`; its auth state lives in the installation `auth_home`.
+    /// The account was linked to `jid`; its auth state lives in the installation `auth_home`, or,
+    /// without one, in this store.
     ///
     /// # Errors
     /// [`StoreError::Fenced`], [`StoreError::Unavailable`].
@@ -169,16 +210,28 @@ impl Store {
         fence: &Fence,
         jid: &Jid,
         lid: Option<&Jid>,
-        auth_home: &str,
+        auth_home: Option<&str>,
     ) -> Result<()> {
+        let medium = match auth_home {
+            Some(_) => AuthMedium::Local,
+            None => AuthMedium::Remote,
+        };
         let mut tx = self.begin_fenced(fence).await?;
+        let earlier: Option<String> =
+            sqlx::query_scalar("SELECT linked_jid FROM accounts WHERE account_id = $1")
+                .bind(fence.account().as_str())
+                .fetch_optional(&mut tx)
+                .await?
+                .flatten();
         query(self.sql(
-            "UPDATE accounts SET linked_jid = $2, linked_lid = $3, auth_home = $4, linked_at = {NOW} WHERE account_id = $1",
+            "UPDATE accounts SET linked_jid = $2, linked_lid = $3, auth_home = $4, auth_medium = $5, linked_at = {NOW}
+             WHERE account_id = $1",
         ))
         .bind(fence.account().as_str())
         .bind(jid.as_str())
         .bind(lid.map(Jid::as_str))
         .bind(auth_home)
+        .bind(medium.as_str())
         .execute(&mut tx)
         .await?;
         query("DELETE FROM link_codes WHERE account_id = $1")
@@ -188,6 +241,10 @@ impl Store {
         let detail = format!("to {jid}");
         let line = entry(fence.account(), "worker", "account.linked", &detail);
         audit::write(&mut tx, line).await?;
+        if earlier.is_some_and(|earlier| number(&Jid::new(earlier)) != number(jid)) {
+            let line = entry(fence.account(), "worker", NUMBER_REPLACED, &detail);
+            audit::write(&mut tx, line).await?;
+        }
         tx.commit().await?;
         Ok(())
     }
@@ -198,7 +255,7 @@ impl Store {
     /// [`StoreError::Unavailable`].
     pub async fn forget_link(&self, account: &AccountId, actor: &str) -> Result<()> {
         let mut tx = self.begin().await?;
-        query("UPDATE accounts SET linked_at = NULL, auth_home = NULL WHERE account_id = $1")
+        query("UPDATE accounts SET linked_at = NULL, auth_home = NULL, auth_medium = NULL WHERE account_id = $1")
             .bind(account.as_str())
             .execute(&mut tx)
             .await?;
@@ -225,7 +282,13 @@ impl Store {
     }
 }
 
-fn entry<'a>(
+/// An address without its device.
+fn number(jid: &Jid) -> String {
+    let user = jid.user();
+    user.split(':').next().unwrap_or(user).to_owned()
+}
+
+pub(super) fn entry<'a>(
     account: &'a AccountId,
     actor: &'a str,
     action: &'a str,

@@ -41,6 +41,8 @@ impl std::fmt::Debug for LinkCode {
 pub struct LinkWish {
     /// Wants a pairing code for this number instead of a QR.
     pub phone: Option<Phone>,
+    /// The phone may have another number than the account's last one.
+    pub replace_number: bool,
     /// Changes with each new request for a code.
     pub asked_at: i64,
 }
@@ -114,7 +116,8 @@ impl Store {
     }
 
     /// Says that somebody looks at the codes of `account` for the next `watching`. With `phone`, a
-    /// pairing code for that number is wanted.
+    /// pairing code for that number is wanted; with `replace_number`, a phone with another number than
+    /// the account's last one is welcome.
     ///
     /// # Errors
     /// [`StoreError::Unavailable`].
@@ -122,17 +125,20 @@ impl Store {
         &self,
         account: &AccountId,
         phone: Option<&Phone>,
+        replace_number: bool,
         watching: Duration,
     ) -> Result<()> {
         query(self.sql(
-            "INSERT INTO link_wishes(account_id, watched_until, phone, asked_at) VALUES($1, {NOW} + $2, $3, {NOW})
+            "INSERT INTO link_wishes(account_id, watched_until, phone, replace_number, asked_at)
+             VALUES($1, {NOW} + $2, $3, $4, {NOW})
              ON CONFLICT(account_id) DO UPDATE SET watched_until = excluded.watched_until,
                asked_at = CASE WHEN link_wishes.phone IS NOT DISTINCT FROM excluded.phone THEN link_wishes.asked_at ELSE excluded.asked_at END,
-               phone = excluded.phone",
+               phone = excluded.phone, replace_number = excluded.replace_number",
         ))
         .bind(account.as_str())
         .bind(i64::try_from(watching.as_millis()).unwrap_or(i64::MAX))
         .bind(phone.map(Phone::digits))
+        .bind(i64::from(replace_number))
         .execute(&self.writer)
         .await?;
         Ok(())
@@ -144,7 +150,7 @@ impl Store {
     /// [`StoreError::Unavailable`].
     pub async fn link_wish(&self, account: &AccountId) -> Result<Option<LinkWish>> {
         let row = query(self.sql(
-            "SELECT phone, asked_at FROM link_wishes WHERE account_id = $1 AND watched_until > {NOW}",
+            "SELECT phone, replace_number, asked_at FROM link_wishes WHERE account_id = $1 AND watched_until > {NOW}",
         ))
         .bind(account.as_str())
         .fetch_optional(&self.readers)
@@ -154,6 +160,7 @@ impl Store {
                 phone: row
                     .try_get::<Option<String>, _>("phone")?
                     .and_then(|phone| Phone::parse(&phone)),
+                replace_number: row.try_get::<i64, _>("replace_number")? == 1,
                 asked_at: row.try_get("asked_at")?,
             })
         })

@@ -14,9 +14,10 @@ use super::{Engine, Result, StoreError};
 use crate::clock::Boot;
 
 /// The text of each migration; its number is its place, from 1.
-const MIGRATIONS: [&str; 2] = [
+const MIGRATIONS: [&str; 3] = [
     include_str!("../../migrations/001_init.sql"),
     include_str!("../../migrations/002_fleet.sql"),
+    include_str!("../../migrations/003_auth.sql"),
 ];
 
 /// The newest migration that this binary knows.

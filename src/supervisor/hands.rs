@@ -95,10 +95,6 @@ impl Hands {
                     loss_told: false,
                     call_heard: false,
                 });
-                event::emit(Event::AuthMode {
-                    account: &self.account,
-                    mode: "local",
-                });
                 Input::Won
             }
             seen = answer(&mut self.check) => {
@@ -142,6 +138,7 @@ impl Hands {
                 info!(account = %self.account, "{now}");
             }
             Command::Nudge => self.operation().nudge(),
+            Command::Attend => self.operation().attend(),
             Command::Drain => {
                 let until = Boot::now().plus(self.share(SESSION_SHARE));
                 self.operation().drain(until);

@@ -71,6 +71,10 @@ impl Operation {
         self.rider.nudge();
     }
 
+    pub(super) fn attend(&self) {
+        self.rider.attend();
+    }
+
     /// Resolves when something is worth telling. Cancel safe, up to and including its end.
     pub(super) async fn next(&mut self) -> Input {
         tokio::select! {

@@ -36,6 +36,8 @@ pub struct Wish {
     pub paused: bool,
     /// When an operator last resumed it: a later moment ends the rest of a session that takes one.
     pub resumed_at: Option<i64>,
+    /// When an operator asked something of its auth state that is not done yet.
+    pub asked_at: Option<i64>,
     /// How many other live workers would take the account.
     pub standbys: usize,
 }
@@ -112,6 +114,8 @@ pub enum Command {
     Pause(bool),
     /// End the rest that the session takes, if it takes one.
     Nudge,
+    /// Let the session look at what an operator asks of it.
+    Attend,
     /// Tell the session to settle and end.
     Drain,
     /// End the session now: nothing may be sent or written any more.
@@ -192,6 +196,8 @@ enum Phase {
 pub struct Machine {
     phase: Phase,
     wish: Wish,
+    /// What was asked of the auth state when the last session began.
+    began_with: Option<i64>,
     deaf: u32,
     stopping: bool,
 }
@@ -201,6 +207,7 @@ impl Default for Machine {
         Self {
             phase: Phase::Away,
             wish: Wish::default(),
+            began_with: None,
             deaf: 0,
             stopping: false,
         }
@@ -262,12 +269,25 @@ impl Machine {
                     if before.resumed_at < self.wish.resumed_at {
                         commands.push(Command::Nudge);
                     }
+                    if self.asked_since(before.asked_at) {
+                        commands.push(Command::Attend);
+                    }
                 }
                 commands
             }
-            Phase::Resting if before.resumed_at < self.wish.resumed_at => self.start(),
+            Phase::Resting
+                if before.resumed_at < self.wish.resumed_at
+                    || self.asked_since(before.asked_at) =>
+            {
+                self.start()
+            }
             _ => Vec::new(),
         }
+    }
+
+    /// Whether something is asked that was not asked `before`.
+    fn asked_since(&self, before: Option<i64>) -> bool {
+        self.wish.asked_at.is_some() && self.wish.asked_at != before
     }
 
     fn won(&mut self) -> Vec<Command> {
@@ -298,6 +318,7 @@ impl Machine {
 
     fn start(&mut self) -> Vec<Command> {
         let paused = self.wish.paused;
+        self.began_with = self.wish.asked_at;
         self.go(Phase::Running, [Command::Start { paused }])
     }
 
@@ -336,6 +357,10 @@ impl Machine {
                 self.settle(Command::Forget(loss), false)
             }
             (Phase::Draining { why, sit_out }, _) => self.settle(Command::Release(why), sit_out),
+            // It may have ended before it was told.
+            (Phase::Running, Ending::Unusable { .. }) if self.asked_since(self.began_with) => {
+                self.start()
+            }
             (Phase::Running, Ending::Unusable { retry }) => {
                 self.go(Phase::Resting, [Command::RetryAfter(retry)])
             }

@@ -1,11 +1,10 @@
 //! The events that operators and their queries know by name. A closed list: names and payload fields
 //! are a contract, and the human lines are what playbooks tell people to search for.
 
+mod parts;
+
 use std::time::Duration;
 
-use serde_json::{Value, json};
-
-use crate::clock;
 use crate::ids::{AccountId, Epoch, OwnerId};
 
 /// The older name of `whatsapp.session.error`.
@@ -86,6 +85,23 @@ pub enum Event<'a> {
         account: &'a AccountId,
         reason: &'a str,
     },
+    /// `whatsapp.auth.repaired`: something of the auth state was dropped so that it is made anew
+    AuthRepaired {
+        account: &'a AccountId,
+        record: &'a str,
+        reason: &'a str,
+    },
+    /// `whatsapp.auth.rollback_detected`
+    AuthRolledBack {
+        account: &'a AccountId,
+        writes: u64,
+        known_writes: u64,
+    },
+    /// `whatsapp.auth.number_refused`; `number` is masked
+    NumberRefused {
+        account: &'a AccountId,
+        number: &'a str,
+    },
     /// `whatsapp.session.error`, and again as `whatsapp.baileys.error`, its older name
     SessionError {
         account: &'a AccountId,
@@ -156,6 +172,9 @@ pub fn emit(event: Event<'_>) {
         | Event::Conflict { .. }
         | Event::Deaf { .. }
         | Event::AuthReset { .. }
+        | Event::AuthRepaired { .. }
+        | Event::AuthRolledBack { .. }
+        | Event::NumberRefused { .. }
         | Event::Lost { .. }
         | Event::SendFailed { .. } => {
             tracing::warn!(target: TARGET, event = name, payload, "{line}");
@@ -166,206 +185,4 @@ pub fn emit(event: Event<'_>) {
         }
         _ => tracing::info!(target: TARGET, event = name, payload, "{line}"),
     }
-}
-
-impl Event<'_> {
-    fn parts(&self) -> (&'static str, String, Value) {
-        match *self {
-            Self::LeaseAcquired {
-                account,
-                owner,
-                epoch,
-                ttl,
-            } => (
-                "whatsapp.lease.acquire.success",
-                format!("[whatsapp] Lease acquired for account '{account}' by '{owner}'"),
-                json!({"accountId": account, "ownerId": owner.as_str(), "epoch": epoch, "expiresAt": in_ms(ttl)}),
-            ),
-            Self::LeaseContended {
-                account,
-                owner,
-                holder,
-                remaining_ms,
-            } => (
-                "whatsapp.lease.acquire.contended",
-                format!("[whatsapp] Lease held by '{holder}' for account '{account}', retrying..."),
-                json!({"accountId": account, "ownerId": owner.as_str(), "currentOwnerId": holder.as_str(), "expiresAt": clock::wall_ms() + remaining_ms}),
-            ),
-            Self::HeartbeatLost {
-                account,
-                owner,
-                epoch,
-                reason,
-            } => (
-                "whatsapp.lease.heartbeat.lost",
-                format!(
-                    "[whatsapp] Lease heartbeat lost for account '{account}' (owner '{owner}')"
-                ),
-                json!({"accountId": account, "ownerId": owner.as_str(), "epoch": epoch, "reason": reason}),
-            ),
-            Self::HeartbeatError {
-                account,
-                owner,
-                message,
-            } => (
-                "whatsapp.lease.heartbeat.error",
-                format!(
-                    "[whatsapp] Lease heartbeat failed for account '{account}', retrying: {message}"
-                ),
-                json!({"accountId": account, "ownerId": owner.as_str(), "message": message}),
-            ),
-            Self::LeaseReleased {
-                account,
-                owner,
-                epoch,
-                reason,
-            } => (
-                "whatsapp.lease.released",
-                format!("[whatsapp] Lease released for account '{account}' by '{owner}': {reason}"),
-                json!({"accountId": account, "ownerId": owner.as_str(), "epoch": epoch, "reason": reason}),
-            ),
-            Self::Connected { account } => (
-                "whatsapp.connection.established",
-                "[whatsapp] Connected successfully".to_owned(),
-                json!({"accountId": account}),
-            ),
-            Self::Closed {
-                account,
-                status_code,
-                should_reconnect,
-                reason,
-            } => (
-                "whatsapp.connection.closed",
-                format!("[whatsapp] Connection of account '{account}' closed: {reason}"),
-                json!({"accountId": account, "statusCode": status_code, "shouldReconnect": should_reconnect, "reason": reason}),
-            ),
-            Self::Conflict { account, in_a_row } => (
-                "whatsapp.connection.conflict",
-                format!(
-                    "[whatsapp] Account '{account}' was connected from elsewhere with the same credentials ({in_a_row} in the last minute)"
-                ),
-                json!({"accountId": account, "inARow": in_a_row}),
-            ),
-            Self::Deaf { account, in_a_row } => (
-                "whatsapp.session.deaf",
-                format!(
-                    "[whatsapp] The server does not answer account '{account}' any more ({in_a_row} connections in a row), connecting again..."
-                ),
-                json!({"accountId": account, "inARow": in_a_row}),
-            ),
-            Self::QrAvailable { account, valid } => (
-                "whatsapp.qr.available",
-                format!(
-                    "[whatsapp] QR code for account '{account}': scan it in WhatsApp > Linked devices, or see `whatsapp-worker link --account {account}`"
-                ),
-                json!({"accountId": account, "expiresAt": in_ms(valid)}),
-            ),
-            Self::AuthMode { account, mode } => (
-                "whatsapp.auth.mode_selected",
-                format!("[whatsapp] Auth mode: {mode}"),
-                json!({"accountId": account, "mode": mode}),
-            ),
-            Self::AuthReset { account, reason } => (
-                "whatsapp.auth.reset",
-                format!("[whatsapp] Account '{account}' must be linked again: {reason}"),
-                json!({"accountId": account, "reason": reason}),
-            ),
-            Self::SessionError { account, message } => (
-                "whatsapp.session.error",
-                format!("[whatsapp] Session of account '{account}': {message}"),
-                json!({"accountId": account, "message": message}),
-            ),
-            Self::Received {
-                account,
-                message_id,
-                summary,
-                offline,
-            } => (
-                "whatsapp.inbound.received",
-                format!("[whatsapp] Received {message_id} for account '{account}': {summary}"),
-                json!({"accountId": account, "channelMessageId": message_id, "summary": summary, "offline": offline}),
-            ),
-            Self::Queued {
-                account,
-                message_id,
-                job_id,
-                conversation_id,
-                status,
-            } => (
-                "whatsapp.inbound.queued",
-                format!(
-                    "[whatsapp] Queued {message_id} for account '{account}' as {job_id} ({status})"
-                ),
-                json!({"accountId": account, "channelMessageId": message_id, "jobId": job_id, "conversationId": conversation_id, "status": status}),
-            ),
-            Self::Recorded {
-                account,
-                message_id,
-            } => (
-                "whatsapp.inbound.recorded",
-                format!("[whatsapp] Recorded {message_id} for account '{account}', no job"),
-                json!({"accountId": account, "channelMessageId": message_id}),
-            ),
-            Self::DedupeSkipped {
-                account,
-                message_id,
-            } => (
-                "whatsapp.inbound.dedupe_skipped",
-                format!("[whatsapp] Skipped {message_id} for account '{account}': already queued"),
-                json!({"accountId": account, "channelMessageId": message_id}),
-            ),
-            Self::Ignored {
-                account,
-                message_id,
-                reason,
-            } => (
-                "whatsapp.inbound.ignored_not_allowed",
-                format!("[whatsapp] Ignored {message_id} for account '{account}': {reason}"),
-                json!({"accountId": account, "channelMessageId": message_id, "reason": reason}),
-            ),
-            Self::Recovered {
-                account,
-                message_id,
-            } => (
-                "whatsapp.inbound.recovered",
-                format!("[whatsapp] Recovered {message_id} for account '{account}'"),
-                json!({"accountId": account, "channelMessageId": message_id}),
-            ),
-            Self::Lost {
-                account,
-                message_id,
-                asked,
-            } => (
-                "whatsapp.inbound.lost",
-                format!(
-                    "[whatsapp] Lost {message_id} for account '{account}': asked {asked} times, no answer"
-                ),
-                json!({"accountId": account, "channelMessageId": message_id, "asked": asked}),
-            ),
-            Self::Sent {
-                account,
-                message_id,
-            } => (
-                "whatsapp.outbound.sent",
-                format!("[whatsapp] Sent {message_id} for account '{account}'"),
-                json!({"accountId": account, "channelMessageId": message_id}),
-            ),
-            Self::SendFailed {
-                account,
-                message_id,
-                message,
-            } => (
-                "whatsapp.outbound.failed",
-                format!(
-                    "[whatsapp] Sending {message_id} for account '{account}' failed: {message}"
-                ),
-                json!({"accountId": account, "channelMessageId": message_id, "message": message}),
-            ),
-        }
-    }
-}
-
-/// Wall-clock time of something that is `ahead` by this machine's clock: for people.
-fn in_ms(ahead: Duration) -> i64 {
-    clock::wall_ms().saturating_add(i64::try_from(ahead.as_millis()).unwrap_or(i64::MAX))
 }

@@ -12,7 +12,7 @@ use whatsapp_worker::app;
 use whatsapp_worker::config::AuthConfig;
 use whatsapp_worker::ids::OwnerId;
 use whatsapp_worker::session::adoption::Adoption;
-use whatsapp_worker::store::AcquireLease;
+use whatsapp_worker::store::{AcquireLease, AuthMedium};
 
 use super::driver::Baileys;
 use super::{linked_baileys, linked_baileys_in};
@@ -41,6 +41,7 @@ async fn adopt(theatre: &Theatre, folder: &Path) -> BaileysReport {
     let fence = store.acquire_lease(bid).await.expect("the store answers");
     let fence = fence.expect("nobody holds it");
     let config = AuthConfig {
+        mode: AuthMedium::Local,
         dir: theatre.stage.auth_dir(),
         key: None,
     };
@@ -53,8 +54,8 @@ async fn adopt(theatre: &Theatre, folder: &Path) -> BaileysReport {
         store: &store,
         fence: &fence,
         medium: medium.clone(),
-        sealer: &Sealer::new(home.key, name),
-        auth_home: &home.installation,
+        sealer: &Sealer::new(home.ring().expect("there is a key"), name),
+        auth_home: Some(&home.installation),
         replace_number: false,
     };
     adoption

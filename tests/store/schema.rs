@@ -11,7 +11,8 @@ on_every_engine!(
 );
 
 async fn processes_may_open_a_new_store_at_once(bench: &Bench) {
-    let empty = "DROP TABLE workers; DROP TABLE audit; DROP TABLE missing; DROP TABLE jobs; DROP TABLE lanes;
+    let empty = "DROP TABLE auth_marks; DROP TABLE auth_orders; DROP TABLE auth_records; DROP TABLE auth_heads;
+         DROP TABLE workers; DROP TABLE audit; DROP TABLE missing; DROP TABLE jobs; DROP TABLE lanes;
          DROP TABLE messages; DROP TABLE inbox; DROP TABLE conversations; DROP TABLE link_wishes;
          DROP TABLE link_codes; DROP TABLE session_status; DROP TABLE lease; DROP TABLE accounts;
          DROP TABLE schema_meta";
@@ -56,7 +57,9 @@ async fn a_newer_schema_that_needs_a_newer_binary_is_refused(bench: &Bench) {
     assert!(!error.contains("rehearsal"), "no password: {error}");
 }
 
-const BACK_TO_1: &str = "ALTER TABLE lease DROP COLUMN successor;
+const BACK_TO_1: &str = "DROP TABLE auth_marks; DROP TABLE auth_orders; DROP TABLE auth_records; DROP TABLE auth_heads;
+     ALTER TABLE accounts DROP COLUMN auth_medium; ALTER TABLE link_wishes DROP COLUMN replace_number;
+     ALTER TABLE lease DROP COLUMN successor;
      ALTER TABLE accounts DROP COLUMN paused; ALTER TABLE accounts DROP COLUMN resumed_at;
      ALTER TABLE audit DROP COLUMN epoch_before; ALTER TABLE audit DROP COLUMN epoch_after;
      DROP TABLE workers; UPDATE schema_meta SET version = 1";

@@ -16,6 +16,16 @@ fn name() -> RecordName {
     Family::Device.record([])
 }
 
+impl AuthStore {
+    /// Whether a phone has vouched for these credentials, be they in use or still being prepared.
+    ///
+    /// # Errors
+    /// The device cannot be read.
+    pub async fn is_vouched_for(&self) -> Result<bool> {
+        Ok(self.load().await?.is_some_and(|device| device.pn.is_some()))
+    }
+}
+
 #[async_trait]
 impl DeviceStore for AuthStore {
     async fn save(&self, device: &Device) -> Result<()> {

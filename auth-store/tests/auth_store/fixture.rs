@@ -246,6 +246,10 @@ impl RecordStore for Faulty {
         self.inner.stamp_verified().await
     }
 
+    async fn examine(&self) -> Result<(), RecordError> {
+        self.inner.examine().await
+    }
+
     fn place(&self) -> String {
         self.inner.place()
     }

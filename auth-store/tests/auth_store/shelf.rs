@@ -93,6 +93,10 @@ impl RecordStore for Shelf {
         Ok(())
     }
 
+    async fn examine(&self) -> Result<(), RecordError> {
+        Ok(())
+    }
+
     fn place(&self) -> String {
         "a shelf".to_owned()
     }

@@ -61,6 +61,7 @@ impl Listener for TlsListener {
                     Ok((stream, peer)) => self.begin(stream, peer),
                     Err(error) => {
                         tracing::warn!(%error, "media host could not accept");
+                        // justified: out of descriptors, and the kernel tells nobody when one is free.
                         tokio::time::sleep(Duration::from_millis(50)).await;
                     }
                 },

@@ -4,6 +4,8 @@
 //! Group messages: one sender key per (group, device), handed out in a 1:1 envelope to each device
 //! that has not got it, then one `skmsg` for all.
 
+mod spoiling;
+
 use std::collections::{HashMap, HashSet};
 
 use futures_util::FutureExt as _;
@@ -35,6 +37,8 @@ pub struct Endpoint {
     sender_keys: SenderKeys,
     /// Per group, the devices that hold our current sender key.
     distributed: HashMap<Jid, HashSet<Jid>>,
+    /// Whose session is bad without our knowing; see [`Self::spoil`].
+    spoiled: HashSet<Jid>,
 }
 
 impl std::fmt::Debug for Endpoint {
@@ -78,6 +82,7 @@ impl Endpoint {
             sessions: Sessions::default(),
             sender_keys: SenderKeys::default(),
             distributed: HashMap::new(),
+            spoiled: HashSet::new(),
         }
     }
 
@@ -148,6 +153,7 @@ impl Endpoint {
             UsePQRatchet::No,
         ))
         .map_err(PeopleError::BadKey)?;
+        self.spoiled.remove(peer);
         Ok(())
     }
 
@@ -155,6 +161,7 @@ impl Endpoint {
     /// claim to have our sender keys.
     pub fn forget(&mut self, peer: &Jid) {
         self.sessions.records.remove(&address(peer));
+        self.spoiled.remove(peer);
         for holders in self.distributed.values_mut() {
             holders.remove(peer);
         }
@@ -296,6 +303,7 @@ impl Endpoint {
         sender: &Jid,
         ciphertext: CiphertextMessage,
     ) -> Result<Vec<u8>, PeopleError> {
+        let opens_session = matches!(ciphertext, CiphertextMessage::PreKeySignalMessage(_));
         let opened = ready(message_decrypt(
             &ciphertext,
             &address(sender),
@@ -309,6 +317,9 @@ impl Endpoint {
         .map_err(undecryptable)?;
         if let Some(used) = opened.consumed_prekey_id {
             self.one_time.records.remove(&used);
+        }
+        if opens_session {
+            self.spoiled.remove(sender);
         }
         Ok(opened.plaintext)
     }

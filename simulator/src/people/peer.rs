@@ -65,7 +65,11 @@ impl AppStateKey {
 }
 
 /// A history notification with its payload inline; `names` are (JID without device, name).
-pub(super) fn history(kind: HistoryKind, names: &[(String, String)]) -> wa::Message {
+pub(super) fn history(
+    kind: HistoryKind,
+    names: &[(String, String)],
+    conversations: Vec<wa::Conversation>,
+) -> wa::Message {
     let (payload_type, sync_type) = match kind {
         HistoryKind::InitialBootstrap => (
             HistorySyncType::INITIAL_BOOTSTRAP,
@@ -81,6 +85,7 @@ pub(super) fn history(kind: HistoryKind, names: &[(String, String)]) -> wa::Mess
         sync_type: payload_type,
         chunk_order: Some(1),
         progress: Some(100),
+        conversations,
         pushnames: names
             .iter()
             .map(|(jid, name)| wa::Pushname {

@@ -122,8 +122,13 @@ impl Phone {
     }
 
     /// A peer message with a part of the history, inline. `names` are (JID without device, name).
-    pub fn history(&self, kind: HistoryKind, names: &[(String, String)]) -> wa::Message {
-        peer::history(kind, names)
+    pub fn history(
+        &self,
+        kind: HistoryKind,
+        names: &[(String, String)],
+        conversations: Vec<wa::Conversation>,
+    ) -> wa::Message {
+        peer::history(kind, names, conversations)
     }
 
     /// Writes a message: seals and stores its media, remembers its secret for later edits.

@@ -1,10 +1,12 @@
 //! What reaches a person's phone, and what it answers.
 
+use wacore::messages::unwrap_device_sent;
 use wacore_binary::builder::NodeBuilder;
 use wacore_binary::{Jid, JidExt as _, Node};
 use waproto::whatsapp as wa;
 use waproto::whatsapp::message::protocol_message::Type;
 
+use super::history::Noted;
 use super::sending::new_message_id;
 use super::{Delivery, Person};
 use crate::clock::{self, unix_seconds};
@@ -105,6 +107,7 @@ impl Person {
                 companion: origin.device.device,
             });
         }
+        let whole = message.clone();
         let message = Received::read(message);
         if message.kind == Kind::SenderKey {
             return;
@@ -115,6 +118,9 @@ impl Person {
             (None, Some(recipient)) => self.lid_of(&recipient),
             (None, None) => origin.peer.to_non_ad().to_string(),
         };
+        if !peer {
+            self.note(stanza, origin, &chat, id, whole);
+        }
         lock(&self.inner.memory).received.push(Delivery {
             id: id.to_owned(),
             chat,
@@ -124,6 +130,27 @@ impl Person {
             message,
         });
         self.inner.arrivals.send_modify(|count| *count += 1);
+    }
+
+    /// Keeps a message for the companions that are linked later.
+    fn note(&self, stanza: &Node, origin: &Origin, chat: &str, id: &str, message: wa::Message) {
+        let Ok(chat) = chat.parse() else { return };
+        let writer = self
+            .inner
+            .server
+            .directory()
+            .account(origin.device.account)
+            .name
+            .clone();
+        lock(&self.inner.memory).history.note(Noted {
+            chat,
+            id: id.to_owned(),
+            from_me: origin.device.account == self.inner.account,
+            participant: origin.group.as_ref().map(|_| origin.peer.to_non_ad()),
+            name: writer,
+            at_s: number(stanza, "t").unwrap_or_default(),
+            message: unwrap_device_sent(message),
+        });
     }
 
     fn lid_of(&self, user: &Jid) -> String {
@@ -225,12 +252,13 @@ impl Person {
         };
         let peer = self.peer(address);
         let names = [(self.inner.lid.to_string(), self.inner.name.clone())];
+        let conversations = self.conversations();
         let phone = lock_phone(&self.inner.phone);
         let messages = [
             phone.key_share(),
-            phone.history(HistoryKind::InitialBootstrap, &[]),
-            phone.history(HistoryKind::PushNames, &names),
-            phone.history(HistoryKind::Recent, &[]),
+            phone.history(HistoryKind::InitialBootstrap, &[], conversations),
+            phone.history(HistoryKind::PushNames, &names, Vec::new()),
+            phone.history(HistoryKind::Recent, &[], Vec::new()),
         ];
         drop(phone);
         let _turn = lock(&self.inner.sending);
@@ -255,6 +283,14 @@ impl Person {
             self.hand_over(&stanza)?;
         }
         Ok(())
+    }
+
+    fn conversations(&self) -> Vec<wa::Conversation> {
+        let directory = self.inner.server.directory();
+        lock(&self.inner.memory).history.conversations(|lid| {
+            let account = directory.find(lid)?;
+            Some(directory.account(account).pn.clone())
+        })
     }
 
     fn answer(&self, stanza: &Node) {

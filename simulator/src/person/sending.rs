@@ -6,7 +6,9 @@ use thiserror::Error;
 use wacore_binary::builder::NodeBuilder;
 use wacore_binary::{Jid, JidExt as _, Node};
 
+use super::history::Noted;
 use super::{Person, REMEMBERED};
+use crate::clock::unix_seconds;
 use crate::people::{Composed, Content, KeyBundle, Letterhead, PeopleError, Sealed};
 use crate::server::directory::{DeviceAddress, lock_phone};
 use crate::server::lock;
@@ -75,6 +77,7 @@ impl Person {
         });
         self.remember(id, &sent);
         self.dispatch(id, &sent)?;
+        self.note_sent(id, &sent);
         Ok(id.to_owned())
     }
 
@@ -86,6 +89,29 @@ impl Person {
     pub fn resend(&self, id: &str) -> Result<(), SendError> {
         let sent = self.recall(id).ok_or(SendError::UnknownMessage)?;
         self.dispatch(id, &sent)
+    }
+
+    /// Keeps a message for the companions that are linked later.
+    fn note_sent(&self, id: &str, sent: &Sent) {
+        let Some(message) = sent.composed.message() else {
+            return;
+        };
+        let directory = self.inner.server.directory();
+        let person = directory.find(&sent.to);
+        let chat = person.map_or_else(
+            || sent.to.clone(),
+            |account| directory.account(account).lid.clone(),
+        );
+        drop(directory);
+        lock(&self.inner.memory).history.note(Noted {
+            chat,
+            id: id.to_owned(),
+            from_me: true,
+            participant: sent.to.is_group().then(|| self.inner.lid.clone()),
+            name: self.inner.name.clone(),
+            at_s: unix_seconds(),
+            message: message.clone(),
+        });
     }
 
     fn author_for(&self, to: &Jid) -> Jid {
@@ -185,11 +211,16 @@ impl Person {
         let sent = self.recall(id).ok_or(SendError::UnknownMessage)?;
         let _turn = lock(&self.inner.sending);
         let peer = self.peer(to);
-        lock_phone(&self.inner.phone).endpoint_mut().forget(&peer);
-        if let Some(keys) = keys {
-            lock_phone(&self.inner.phone)
-                .endpoint_mut()
-                .establish(&peer, &keys)?;
+        {
+            let mut phone = lock_phone(&self.inner.phone);
+            let endpoint = phone.endpoint_mut();
+            // A ratchet that is bad without the phone's knowing goes on until keys come along.
+            if keys.is_some() || !endpoint.is_spoiled(&peer) {
+                endpoint.forget(&peer);
+            }
+            if let Some(keys) = keys {
+                endpoint.establish(&peer, &keys)?;
+            }
         }
         self.ensure_sessions([&peer])?;
         let plaintext = self.plaintext_for(to, &sent);

@@ -3,30 +3,33 @@
 //! One task reads and writes: the reading half hands stanzas to the server and queues the answers,
 //! the writing half sends queued answers first and then what the device's mailbox releases. A
 //! client that stops reading therefore stalls its own mail only.
+//!
+//! [`arrival`] shakes hands, [`login`] decides who it is, [`delivery`] hands out its mail.
 
+mod arrival;
+mod delivery;
 mod login;
 
 use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
-use futures_util::StreamExt;
 use thiserror::Error;
 use tokio::net::TcpStream;
 use tokio::sync::mpsc;
 use tokio::time::{Instant, sleep, sleep_until, timeout};
 use tokio_tungstenite::tungstenite;
-use tokio_tungstenite::tungstenite::handshake::server::{Request, Response};
-use wacore_binary::{Node, NodeContent};
+use wacore_binary::Node;
 
 use super::Server;
 use super::directory::DeviceAddress;
-use super::frames::{FrameError, FrameReader, FrameWriter, StanzaReader, StanzaWriter};
+use super::frames::{FrameError, StanzaReader, StanzaWriter};
 use super::lines::{LINE_CAPACITY, Order};
-use super::mailbox::{ConnectionId, Mailbox, Outgoing, backlog_end};
-use super::noise::{Answer, Established, HandshakeError, answer_hello};
-use crate::clock;
+use super::mailbox::{ConnectionId, Mailbox};
+use super::noise::{Established, HandshakeError};
 use crate::lint::Violation;
+use arrival::{Arrival, shake_hands};
+use delivery::deliver;
 
 /// How long a client may take for the upgrade and the handshake.
 const HANDSHAKE_PATIENCE: Duration = Duration::from_secs(20);
@@ -40,9 +43,6 @@ const LINGER: Duration = Duration::from_secs(2);
 /// How long the server goes on listening to a client that a newer login has replaced: a client that
 /// was frozen may have something to say when it wakes, and that must be seen.
 const OVERHEAR: Duration = Duration::from_secs(60);
-
-/// What a fault sends where a stanza should be: no node starts like this.
-const GARBAGE: &[u8] = &[0, 0xF8, 0x03, 0xFF, 0xFF];
 
 #[derive(Debug, Error)]
 enum ConnectionError {
@@ -111,7 +111,7 @@ async fn run(server: &Server, id: ConnectionId, stream: TcpStream) -> Result<(),
     } = timeout(HANDSHAKE_PATIENCE, shake_hands(server, stream))
         .await
         .map_err(|_| ConnectionError::Late)??;
-    sleep(BREATH).await;
+    sleep(BREATH).await; // justified: no client tells when it has begun to listen
     let Established {
         client_static,
         payload,
@@ -177,68 +177,11 @@ async fn run(server: &Server, id: ConnectionId, stream: TcpStream) -> Result<(),
     Ok(())
 }
 
-/// A client after the handshake.
-struct Arrival {
-    /// What it calls itself.
-    name: Option<String>,
-    frames: FrameReader,
-    sink: FrameWriter,
-    session: Established,
-}
-
 /// Whose connection it is.
 #[derive(Clone, Copy)]
 struct Caller<'a> {
     id: ConnectionId,
     name: Option<&'a str>,
-}
-
-fn name_of(request: &Request, name: &mut Option<String>) {
-    let query = request.uri().query().unwrap_or_default();
-    *name = query
-        .split('&')
-        .find_map(|pair| pair.strip_prefix("client="))
-        .map(str::to_owned);
-}
-
-async fn shake_hands(server: &Server, stream: TcpStream) -> Result<Arrival, ConnectionError> {
-    if let Err(error) = stream.set_nodelay(true) {
-        tracing::debug!(%error, "small packets may be delayed");
-    }
-    let mut name = None;
-    #[expect(
-        clippy::result_large_err,
-        reason = "the type is the library's, and the callback never fails"
-    )]
-    let read_name = |request: &Request, response: Response| {
-        name_of(request, &mut name);
-        Ok(response)
-    };
-    let socket = tokio_tungstenite::accept_hdr_async(stream, read_name)
-        .await
-        .map_err(Box::new)?;
-    let (sink, source) = socket.split();
-    let mut frames = FrameReader::new(source);
-    let mut sink = FrameWriter::new(sink);
-    let hello = frames.next().await?.ok_or(ConnectionError::Left)?;
-    let refuse_ik = server.faults.current().refuse_ik;
-    let session = match answer_hello(&server.identity, &hello, refuse_ik)? {
-        Answer::Established { reply, session } => {
-            sink.send(&reply).await?;
-            *session
-        }
-        Answer::Await { reply, finish } => {
-            sink.send(&reply).await?;
-            let message = frames.next().await?.ok_or(ConnectionError::Left)?;
-            finish.complete(&message)?
-        }
-    };
-    Ok(Arrival {
-        name,
-        frames,
-        sink,
-        session,
-    })
 }
 
 async fn read(
@@ -252,6 +195,7 @@ async fn read(
         let id = caller.id;
         let faults = server.faults.current();
         if faults.slow_reader_ms > 0 {
+            // justified: the pause is the fault.
             sleep(Duration::from_millis(faults.slow_reader_ms)).await;
         }
         let Some(stanza) = stanzas.next().await? else {
@@ -350,79 +294,5 @@ async fn due_or_never(due: Option<Instant>) {
     match due {
         Some(due) => sleep_until(due).await,
         None => std::future::pending().await,
-    }
-}
-
-/// Sends everything that the mailbox releases, with whatever goes wrong on the way.
-async fn deliver(
-    server: &Server,
-    caller: Caller<'_>,
-    mailbox: Option<&Mailbox>,
-    stanzas: &mut StanzaWriter,
-) -> Result<(), ConnectionError> {
-    let Some(mailbox) = mailbox else {
-        return Ok(());
-    };
-    loop {
-        if server.faults.current().is_deaf_to(caller.name) {
-            return Ok(());
-        }
-        let mut batch = mailbox.take(caller.id, clock::now());
-        if batch.is_empty() {
-            return Ok(());
-        }
-        for index in 0..batch.len() {
-            let fate = server.faults.fate();
-            let entries_follow = matches!(batch.get(index + 1), Some(Outgoing::Entry { .. }));
-            if fate.swap && entries_follow {
-                batch.swap(index, index + 1);
-            }
-            if !fate.delay.is_zero() {
-                stanzas.flush().await?;
-                sleep(fate.delay).await;
-            }
-            let mut stanza = match &batch[index] {
-                Outgoing::Entry { entry, offline } => place(&entry.stanza, *offline),
-                Outgoing::BacklogEnd { count } => {
-                    stanzas.feed(&backlog_end(*count)).await?;
-                    continue;
-                }
-            };
-            if fate.garbage {
-                stanzas.feed_bytes(GARBAGE.to_vec()).await?;
-            }
-            if fate.corrupt {
-                corrupt(&mut stanza);
-            }
-            if !fate.drop {
-                stanzas.feed(&stanza).await?;
-            }
-            if fate.duplicate {
-                stanzas.feed(&stanza).await?;
-            }
-        }
-        stanzas.flush().await?;
-    }
-}
-
-fn place(stanza: &Node, offline: Option<usize>) -> Node {
-    let mut stanza = stanza.clone();
-    if let Some(place) = offline {
-        stanza.attrs.push("offline", place);
-    }
-    stanza
-}
-
-/// Flips one bit in the middle of the last ciphertext.
-fn corrupt(stanza: &mut Node) {
-    let Some(NodeContent::Nodes(children)) = &mut stanza.content else {
-        return;
-    };
-    let last = children.iter_mut().rev().find(|child| child.tag == "enc");
-    if let Some(NodeContent::Bytes(ciphertext)) = last.and_then(|enc| enc.content.as_mut()) {
-        let middle = ciphertext.len() / 2;
-        if let Some(byte) = ciphertext.get_mut(middle) {
-            *byte ^= 1;
-        }
     }
 }

@@ -139,7 +139,7 @@ fn peer_messages_are_what_a_fresh_companion_waits_for() {
     assert_eq!(data.key_data.as_ref().map(Vec::len), Some(32));
 
     let names = [("100@s.whatsapp.net".to_owned(), "Alice".to_owned())];
-    let history = phone.history(HistoryKind::PushNames, &names);
+    let history = phone.history(HistoryKind::PushNames, &names, Vec::new());
     let protocol = history.protocol_message.as_option().unwrap();
     let notification = protocol.history_sync_notification.as_option().unwrap();
     let inline = notification

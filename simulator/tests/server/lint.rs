@@ -3,9 +3,12 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use simulator::{Person, Simulator, Violation};
+use simulator::{GroupAddressing, Person, Simulator, Violation};
+use wacore::libsignal::protocol::{
+    IdentityKey, KeyPair, PreKeySignalMessage, SenderKeyMessage, SignalMessage,
+};
 use wacore_binary::builder::NodeBuilder;
-use wacore_binary::{Jid, Node};
+use wacore_binary::{Jid, JidExt as _, Node, NodeContent};
 
 use crate::client::PATIENCE;
 use crate::raw::Raw;
@@ -94,6 +97,120 @@ async fn message_id_may_be_repeated_in_its_chat_only() {
     acknowledged(&mut raw, &message("A1", &bob.lid(), Vec::new())).await;
     let message_id = "A1".to_owned();
     assert_eq!(sim.lint(), [Violation::ReusedMessageId { message_id }]);
+    sim.stop().await;
+}
+
+/// A chain of ciphertexts, each at the position that it is asked for.
+struct Chain {
+    ratchet: KeyPair,
+    identity: IdentityKey,
+}
+
+impl Chain {
+    fn begin() -> Self {
+        let mut rng = rand::rng();
+        Self {
+            ratchet: KeyPair::generate(&mut rng),
+            identity: IdentityKey::new(KeyPair::generate(&mut rng).public_key),
+        }
+    }
+
+    fn whisper(&self, counter: u32, content: &[u8]) -> SignalMessage {
+        let (key, us) = (self.ratchet.public_key.clone(), &self.identity);
+        SignalMessage::new(3, &[7; 32], key, counter, 0, content, us, us).expect("it encodes")
+    }
+
+    fn enc(&self, kind: &'static str, counter: u32, content: &[u8]) -> Node {
+        let bytes = match kind {
+            "msg" => self.whisper(counter, content).serialized().to_vec(),
+            "pkmsg" => {
+                let (base, inner) = (
+                    self.ratchet.public_key.clone(),
+                    self.whisper(counter, content),
+                );
+                let opened = PreKeySignalMessage::new(
+                    3,
+                    1,
+                    None,
+                    1.into(),
+                    base,
+                    self.identity.clone(),
+                    inner,
+                );
+                opened.expect("it encodes").serialized().to_vec()
+            }
+            _ => {
+                let key = &self.ratchet.private_key;
+                let content = content.to_vec().into_boxed_slice();
+                let sealed = SenderKeyMessage::new(3, 5, counter, content, &mut rand::rng(), key);
+                sealed.expect("it encodes").serialized().to_vec()
+            }
+        };
+        enc(kind, &bytes)
+    }
+}
+
+/// As a companion sends it: to a group with the ciphertext for all, to a person with one for a device.
+fn sealed(id: &str, to: &Jid, enc: Node) -> Node {
+    let mut stanza = match to.is_group() {
+        true => NodeBuilder::new("message")
+            .attr("id", id)
+            .attr("to", to)
+            .attr("type", "text")
+            .children([enc])
+            .build(),
+        false => message(id, to, vec![(to.clone(), enc)]),
+    };
+    if let Some(NodeContent::Nodes(children)) = &mut stanza.content {
+        children.push(NodeBuilder::new("device-identity").bytes(vec![1]).build());
+    }
+    stanza
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn position_of_a_chain_may_be_repeated_with_the_same_bytes_only() {
+    let (sim, alice, mut raw) = raw_client().await;
+    let shop = sim.people()[0].clone();
+    let group = sim.create_group("Team", &alice, &[&shop], GroupAddressing::Lid);
+    let mut noted = Vec::new();
+    for (kind, to) in [
+        ("msg", alice.lid()),
+        ("pkmsg", alice.lid()),
+        ("skmsg", group),
+    ] {
+        let chain = Chain::begin();
+        let first = chain.enc(kind, 3, b"first");
+        for (suffix, ciphertext) in [
+            ("sent", first.clone()),
+            ("sent again", first),
+            ("next position", chain.enc(kind, 4, b"other")),
+        ] {
+            let id = format!("{kind} {suffix}");
+            acknowledged(&mut raw, &sealed(&id, &to, ciphertext)).await;
+            assert_eq!(sim.lint(), noted, "{id}");
+        }
+        let message_id = format!("{kind} reused");
+        let reused = sealed(&message_id, &to, chain.enc(kind, 3, b"other"));
+        acknowledged(&mut raw, &reused).await;
+        noted.push(Violation::ReusedCounter {
+            message_id,
+            counter: 3,
+        });
+        assert_eq!(sim.lint(), noted, "{kind}");
+    }
+    sim.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn chains_of_two_readers_are_told_apart() {
+    let (sim, alice, mut raw) = raw_client().await;
+    let bob = sim.add_person("Bob");
+    let chain = Chain::begin();
+    for (id, to) in [("A1", alice.lid()), ("B1", bob.lid())] {
+        let content = chain.enc("msg", 3, id.as_bytes());
+        acknowledged(&mut raw, &sealed(id, &to, content)).await;
+    }
+    assert_eq!(sim.lint(), []);
     sim.stop().await;
 }
 

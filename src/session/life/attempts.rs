@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use super::Outcome;
 use crate::clock::Boot;
+use crate::ids::Jid;
 use crate::lease::keeper::Loss;
 use crate::session::connection::End;
 use crate::session::linking::Linking;
@@ -36,6 +37,16 @@ pub(super) enum Next {
     Rest(Duration),
     /// New credentials.
     Relink(String),
+    /// New credentials, because an operator wants it.
+    Clear {
+        /// Who.
+        by: String,
+    },
+    /// The phone that was linked has another number than the account.
+    TurnAway {
+        /// That number.
+        number: Jid,
+    },
     /// The session is over.
     Finish(Outcome),
 }

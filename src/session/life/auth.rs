@@ -3,79 +3,198 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use auth_store::{AuthStore, Credentials, LocalMedium, OpenError, Options, Sealer};
+use auth_store::{
+    AccountName, AuthStore, Credentials, KeyRing, LocalMedium, OpenError, OpenMediumError, Options,
+    RecordError, RecordStore, Sealer,
+};
 use tracing::warn;
 
+use super::mark::{Marked, Shelf, is_older_copy};
 use super::{Life, Outcome};
+use crate::config::KEY_CURE;
 use crate::lease::keeper::Loss;
 use crate::session::missing::StoreLedger;
 use crate::session::state::SessionState;
+use crate::store::{Account, AuthMedium, AuthOrder, RemoteMedium, StoreError};
 use crate::telemetry::event::{self, Event};
 
 /// Between two tries to use an auth state that a person must mend, and one that is merely busy.
 pub(super) const UNUSABLE: Duration = Duration::from_mins(1);
 const BUSY: Duration = Duration::from_secs(1);
 
-impl Life<'_> {
-    pub(super) async fn open_medium(&self) -> Result<Arc<LocalMedium>, Outcome> {
-        let home = &self.context.home;
-        let name = self.account_name()?;
-        self.refuse_to_forget().await?;
-        let opened = LocalMedium::open(
-            &home.dir,
-            &name,
-            self.context.store.store_id(),
-            self.context.fence.epoch().0,
-        );
-        match opened.await {
-            Ok(medium) => Ok(Arc::new(medium)),
-            Err(auth_store::OpenMediumError::Fenced { .. }) => Err(Outcome::Lost(Loss::Refused)),
-            Err(auth_store::OpenMediumError::Records(error)) if error.is_transient() => {
-                Err(busy(&error))
-            }
-            Err(error) => Err(unusable("auth_unusable", &error)),
+/// Where the account's auth state lies, open for this term.
+pub(super) struct Medium {
+    pub(super) kind: AuthMedium,
+    pub(super) records: Arc<Marked>,
+    local: Option<Arc<LocalMedium>>,
+    /// It is an older copy, and an operator accepts that.
+    rolled_back: bool,
+}
+
+impl Medium {
+    /// Closes it. `settled`: the lease is still ours, so the mark may follow a last time.
+    pub(super) async fn close(self, settled: bool) {
+        if settled && let Err(error) = self.records.mark_now().await {
+            warn!(%error, "the mark of the auth state could not be set");
+        }
+        if let Some(local) = self.local {
+            local.close().await;
         }
     }
+}
 
-    /// An account that was linked here and has no auth file any more has lost it: new credentials
-    /// would hide that.
-    async fn refuse_to_forget(&self) -> Result<(), Outcome> {
+/// Why a medium was not opened.
+pub(super) enum Unopened {
+    /// As it is, it cannot be used, and the session is over.
+    Over(Outcome),
+    /// It is damaged. It may be put aside when an operator clears the account.
+    Damaged(RecordError),
+}
+
+impl From<Unopened> for Outcome {
+    fn from(unopened: Unopened) -> Self {
+        match unopened {
+            Unopened::Over(outcome) => outcome,
+            Unopened::Damaged(error) => unusable("auth_unusable", &error),
+        }
+    }
+}
+
+impl Life<'_> {
+    /// Opens the account's medium, unless that would be wrong: its state is missing, or an older copy.
+    pub(super) async fn open_medium(&self) -> Result<Medium, Outcome> {
         let context = self.context;
-        let account = match context.store.account(&context.account).await {
-            Ok(account) => account,
-            Err(error) => return Err(busy(&error)),
+        let account = context.store.account(&context.account).await;
+        let account = account.map_err(|error| busy(&error))?;
+        let kind = account.as_ref().and_then(|account| account.auth_medium);
+        let kind = kind.unwrap_or(context.home.mode);
+        let asked = match account.as_ref().and_then(|account| account.auth_asked_at) {
+            Some(_) => self.asked_order().await?,
+            None => None,
         };
-        let linked = account.is_some_and(|account| account.linked_at.is_some());
-        let file = context
-            .home
-            .dir
-            .join(context.account.as_str())
-            .join("auth.db");
-        if linked && !file.exists() {
-            return Err(Outcome::Unusable {
+        let order = asked.as_ref().map(|asked| asked.order);
+        let medium = match asked {
+            Some(asked) if asked.order == AuthOrder::Clear => {
+                self.open_cleared(kind, &asked.actor).await?
+            }
+            _ => {
+                self.refuse_to_forget(kind, account.as_ref()).await?;
+                let mut medium = self.open(kind).await?;
+                let accepted = order == Some(AuthOrder::AcceptRollback);
+                medium.rolled_back = self.refuse_older_copy(&medium, accepted).await?;
+                if accepted && !medium.rolled_back {
+                    self.rollback_accepted("there was none").await?;
+                }
+                medium
+            }
+        };
+        event::emit(Event::AuthMode {
+            account: &context.account,
+            mode: kind.as_str(),
+        });
+        Ok(medium)
+    }
+
+    pub(super) async fn open(&self, kind: AuthMedium) -> Result<Medium, Unopened> {
+        let context = self.context;
+        let name = self.account_name().map_err(Unopened::Over)?;
+        let directory = context.home.dir.join(context.account.as_str());
+        let (store, fence) = (context.store.clone(), context.fence.clone());
+        let (records, local, shelf): (Arc<dyn RecordStore>, _, _) = match kind {
+            AuthMedium::Local => {
+                let store_id = context.store.store_id();
+                let epoch = context.fence.epoch().0;
+                let opened = LocalMedium::open(&context.home.dir, &name, store_id, epoch).await;
+                let medium = Arc::new(opened.map_err(not_opened)?);
+                (medium.clone(), Some(medium), Shelf::Store(store, fence))
+            }
+            AuthMedium::Remote => {
+                self.key(kind).map_err(Unopened::Over)?;
+                let opened = RemoteMedium::open(store, fence).await;
+                let medium = opened.map_err(|error| Unopened::Over(store_failed(&error)))?;
+                let mark = directory.join("remote.mark");
+                (Arc::new(medium), None, Shelf::File(mark))
+            }
+        };
+        Ok(Medium {
+            kind,
+            records: Arc::new(Marked::new(records, shelf)),
+            local,
+            rolled_back: false,
+        })
+    }
+
+    /// An account that is linked and whose auth state is not there any more has lost it: new
+    /// credentials would hide that.
+    async fn refuse_to_forget(
+        &self,
+        kind: AuthMedium,
+        account: Option<&Account>,
+    ) -> Result<(), Outcome> {
+        let context = self.context;
+        if account.is_none_or(|account| account.linked_at.is_none()) {
+            return Ok(());
+        }
+        let account = &context.account;
+        let missing = match kind {
+            AuthMedium::Local => {
+                let file = context.home.dir.join(account.as_str()).join("auth.db");
+                (!file.exists()).then(|| format!("{} is not there", file.display()))
+            }
+            AuthMedium::Remote => {
+                let head = context.store.auth_view(account).head().await;
+                let head = head.map_err(|error| records_failed("auth_unusable", error))?;
+                head.is_none()
+                    .then(|| "the shared store has no auth state of it".to_owned())
+            }
+        };
+        match missing {
+            None => Ok(()),
+            Some(missing) => Err(Outcome::Unusable {
                 code: "auth_missing",
                 detail: format!(
-                    "account '{account}' is linked, but {file} is not there: restore it, or give the link up with `whatsapp-worker link --account {account} --again`",
-                    account = context.account,
-                    file = file.display()
+                    "account '{account}' is linked, but {missing}: restore it, or give the link up with `whatsapp-worker link --account {account} --again`"
                 ),
                 retry: UNUSABLE,
-            });
+            }),
         }
-        Ok(())
     }
 
-    fn account_name(&self) -> Result<auth_store::AccountName, Outcome> {
-        auth_store::AccountName::new(self.context.account.as_str())
-            .map_err(|error| unusable("auth_unusable", &error))
+    /// Whether it is an older copy. Unless that is `accepted`, it is refused.
+    async fn refuse_older_copy(&self, medium: &Medium, accepted: bool) -> Result<bool, Outcome> {
+        let account = &self.context.account;
+        let head = medium.records.head().await;
+        let head = head.map_err(|error| records_failed("auth_unusable", error))?;
+        let mark = medium.records.mark().await.map_err(|error| busy(&error))?;
+        let (Some(head), Some(mark)) = (head, mark) else {
+            return Ok(false);
+        };
+        if !is_older_copy(&head, &mark) {
+            return Ok(false);
+        }
+        if accepted {
+            return Ok(true);
+        }
+        event::emit(Event::AuthRolledBack {
+            account,
+            writes: head.writes,
+            known_writes: mark.writes,
+        });
+        Err(Outcome::Unusable {
+            code: "auth_rolled_back",
+            detail: format!(
+                "the auth state of account '{account}' in {place} is an older copy: it has {has} writes, and {known} were known. Put the newer one back; or go on with this one by `whatsapp-worker auth accept-rollback {account}`; or link anew by `whatsapp-worker auth clear {account}`",
+                place = medium.records.place(),
+                has = head.writes,
+                known = mark.writes,
+            ),
+            retry: UNUSABLE,
+        })
     }
 
-    pub(super) async fn open_auth(
-        &self,
-        medium: &Arc<LocalMedium>,
-    ) -> Result<Arc<AuthStore>, Outcome> {
-        let sealer = Sealer::new(self.context.home.key.clone(), self.account_name()?);
+    pub(super) async fn open_auth(&self, medium: &mut Medium) -> Result<Arc<AuthStore>, Outcome> {
         let trust = self.context.trust.clone();
+        let account = self.context.account.clone();
         let options = Options {
             credentials: Credentials::Current,
             ledger: Arc::new(StoreLedger {
@@ -83,18 +202,55 @@ impl Life<'_> {
                 fence: self.context.fence.clone(),
             }),
             may_write: Box::new(move || trust.holds()),
-            // Each is logged where it happens; nobody counts them yet.
-            on_repair: Box::new(|_| {}),
+            on_repair: Box::new(move |repair| {
+                event::emit(Event::AuthRepaired {
+                    account: &account,
+                    record: &repair.record.to_string(),
+                    reason: &repair.damage.to_string(),
+                });
+            }),
         };
-        AuthStore::open(medium.clone(), &sealer, options)
+        let sealer = self.sealer(medium.kind)?;
+        let auth = AuthStore::open(medium.records.clone(), &sealer, options)
             .await
-            .map_err(|error| match error {
-                OpenError::Records(auth_store::RecordError::Fenced { .. }) => {
-                    Outcome::Lost(Loss::Refused)
-                }
-                OpenError::Records(error) if error.is_transient() => busy(&error),
-                error => unusable("auth_damaged", &error),
-            })
+            .map_err(open_failed)?;
+        if medium.rolled_back {
+            let forgotten = auth.forget_ratchets().await;
+            forgotten.map_err(|error| records_failed("auth_unusable", error))?;
+        }
+        let marked = medium.records.mark_now().await;
+        marked.map_err(|error| busy(&error))?;
+        if std::mem::take(&mut medium.rolled_back) {
+            self.rollback_accepted("the ratchets were forgotten")
+                .await?;
+        }
+        Ok(auth)
+    }
+
+    pub(super) fn sealer(&self, kind: AuthMedium) -> Result<Sealer, Outcome> {
+        Ok(Sealer::new(self.key(kind)?, self.account_name()?))
+    }
+
+    /// A key that only this machine has must not seal what all machines are to open.
+    fn key(&self, kind: AuthMedium) -> Result<KeyRing, Outcome> {
+        let home = &self.context.home;
+        if kind == AuthMedium::Remote && home.configured.is_none() {
+            return Err(Outcome::Unusable {
+                code: "auth_unusable",
+                detail: format!(
+                    "the auth state of account '{}' is in the shared store, and this worker has no key for it: {KEY_CURE}",
+                    self.context.account
+                ),
+                retry: UNUSABLE,
+            });
+        }
+        home.ring()
+            .map_err(|error| unusable("auth_unusable", &error))
+    }
+
+    pub(super) fn account_name(&self) -> Result<AccountName, Outcome> {
+        AccountName::new(self.context.account.as_str())
+            .map_err(|error| unusable("auth_unusable", &error))
     }
 
     pub(super) async fn close_auth(&self, auth: &AuthStore, outcome: &Outcome) {
@@ -105,14 +261,13 @@ impl Life<'_> {
         }
     }
 
+    /// The server ended the link.
     pub(super) async fn retire(&self, auth: &AuthStore, reason: &str) -> Result<(), Outcome> {
         self.show(SessionState::LoggedOut {
             reason: reason.to_owned(),
         })
         .await;
-        auth.retire(reason)
-            .await
-            .map_err(|error| unusable("auth_unusable", &error))?;
+        self.retire_credentials(auth, reason).await?;
         event::emit(Event::AuthReset {
             account: &self.context.account,
             reason,
@@ -125,11 +280,53 @@ impl Life<'_> {
         );
         Ok(())
     }
+
+    pub(super) async fn retire_credentials(
+        &self,
+        auth: &AuthStore,
+        reason: &str,
+    ) -> Result<(), Outcome> {
+        let retired = auth.retire(reason).await;
+        retired.map_err(|error| records_failed("auth_unusable", error))
+    }
+}
+
+fn not_opened(error: OpenMediumError) -> Unopened {
+    match error {
+        OpenMediumError::Fenced { .. } => Unopened::Over(Outcome::Lost(Loss::Refused)),
+        OpenMediumError::Records(error) if error.is_transient() => Unopened::Over(busy(&error)),
+        OpenMediumError::Records(error) => Unopened::Damaged(error),
+        error => Unopened::Over(unusable("auth_unusable", &error)),
+    }
+}
+
+pub(super) fn open_failed(error: OpenError) -> Outcome {
+    match error {
+        OpenError::Records(error) => records_failed("auth_damaged", error),
+        error => unusable("auth_damaged", &error),
+    }
+}
+
+/// What a failed call of the medium makes of the session: `code`, when a person must act.
+pub(super) fn records_failed(code: &'static str, error: RecordError) -> Outcome {
+    match error {
+        RecordError::Fenced { .. } => Outcome::Lost(Loss::Refused),
+        error if error.is_transient() => busy(&error),
+        error => unusable(code, &error),
+    }
+}
+
+pub(super) fn store_failed(error: &StoreError) -> Outcome {
+    match error {
+        StoreError::Fenced(_) => Outcome::Lost(Loss::Refused),
+        StoreError::Unavailable(_) => busy(error),
+        StoreError::Rejected(_) | StoreError::Unusable(_) => unusable("auth_unusable", error),
+    }
 }
 
 /// Somebody else has the file or the store for the moment: perhaps a frozen process in the middle of a
 /// transaction.
-fn busy(error: &dyn std::error::Error) -> Outcome {
+pub(super) fn busy(error: &dyn std::error::Error) -> Outcome {
     Outcome::Unusable {
         code: "store_busy",
         detail: format!("the store is busy: {error}"),
@@ -137,7 +334,7 @@ fn busy(error: &dyn std::error::Error) -> Outcome {
     }
 }
 
-fn unusable(code: &'static str, error: &dyn std::error::Error) -> Outcome {
+pub(super) fn unusable(code: &'static str, error: &dyn std::error::Error) -> Outcome {
     let mut detail = error.to_string();
     let mut source = error.source();
     while let Some(cause) = source {

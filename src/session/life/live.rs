@@ -8,6 +8,7 @@ use tokio::task::{AbortHandle, JoinSet};
 use tracing::{debug, info, warn};
 use wacore::iq::keepalive::KeepaliveSpec;
 use wacore::iq::spec::IqSpec;
+use wacore::types::message::MessageInfo;
 use wacore_binary::Jid as WireJid;
 
 use super::Life;
@@ -19,37 +20,55 @@ use crate::session::encode::{Outgoing, Text};
 use crate::session::observer::Signal;
 use crate::session::send::{self, Acks};
 use crate::session::state::SessionState;
-use crate::session::{history, hook, linking, missing};
-use crate::store::LinkCodeKind;
+use crate::session::{history, hook, linking, missing, peers};
+use crate::store::{AuthMedium, LinkCodeKind};
 use crate::telemetry::event::{self, Event};
 
 /// Answers on their way at once.
 const ANSWERS: usize = 16;
+/// How long the history that a connection brought may still be committed after its end.
+const HISTORY: Duration = Duration::from_secs(2);
 
 /// What happens while a connection lives.
 pub(super) struct Live<'a> {
     life: &'a Life<'a>,
     auth: &'a Arc<AuthStore>,
     acks: Acks,
-    /// Sends, sweeps and histories: they end with the connection.
+    /// Sends, sweeps and rebuilt sessions: they end with the connection.
     tasks: JoinSet<()>,
+    /// Pieces of history: a phone sends them once.
+    histories: JoinSet<()>,
+    /// Messages of devices in trouble, until the backlog is through: what it holds may be readable.
+    unread: Vec<Arc<MessageInfo>>,
     sweeping: Option<AbortHandle>,
     ready: bool,
     /// Nothing new is sent.
     ending: bool,
+    medium: AuthMedium,
+    /// The phone that was linked just now has another number than the account.
+    stranger: Option<Jid>,
 }
 
 impl<'a> Live<'a> {
-    pub(super) fn new(life: &'a Life<'a>, auth: &'a Arc<AuthStore>) -> Self {
+    pub(super) fn new(life: &'a Life<'a>, auth: &'a Arc<AuthStore>, medium: AuthMedium) -> Self {
         Self {
             life,
             auth,
             acks: Acks::default(),
             tasks: JoinSet::new(),
+            histories: JoinSet::new(),
+            unread: Vec::new(),
             sweeping: None,
             ready: false,
             ending: false,
+            medium,
+            stranger: None,
         }
+    }
+
+    /// The number of a phone that is to be turned away.
+    pub(super) fn stranger(&mut self) -> Option<Jid> {
+        self.stranger.take()
     }
 
     /// The backlog is through: sending and sweeping may begin.
@@ -69,6 +88,7 @@ impl<'a> Live<'a> {
     /// Resolves when nothing goes on beside the connection any more. Cancel safe.
     pub(super) async fn settled(&mut self) {
         while self.tasks.join_next().await.is_some() {}
+        while self.histories.join_next().await.is_some() {}
     }
 
     /// Asks the server for a sign of life. Its answer is heard as any frame is.
@@ -96,6 +116,11 @@ impl<'a> Live<'a> {
     /// Ends what goes on beside the connection.
     pub(super) async fn end(&mut self) {
         self.tasks.shutdown().await;
+        let told = async { while self.histories.join_next().await.is_some() {} };
+        if tokio::time::timeout(HISTORY, told).await.is_err() {
+            warn!(account = %self.life.context.account, "older messages were not recorded in time");
+            self.histories.shutdown().await;
+        }
     }
 
     pub(super) async fn hear(
@@ -108,12 +133,12 @@ impl<'a> Live<'a> {
         let account = &context.account;
         match signal {
             Signal::Qr(code, valid) => {
-                self.life.show(SessionState::Linking).await;
+                self.life.show(attempts.linking.linking()).await;
                 let shown = linking::show(context, LinkCodeKind::Qr, code, valid);
                 self.life.told(shown.await);
             }
             Signal::PairingCode(code, valid) => {
-                self.life.show(SessionState::Linking).await;
+                self.life.show(attempts.linking.linking()).await;
                 let shown = linking::show(context, LinkCodeKind::Pairing, code, valid);
                 self.life.told(shown.await);
             }
@@ -123,19 +148,30 @@ impl<'a> Live<'a> {
                     message: &format!("linking failed: {error}"),
                 });
             }
-            Signal::Paired { jid, lid } => self.paired(connection, &jid, &lid).await,
+            Signal::Paired { jid, lid } => {
+                self.paired(connection, &jid, &lid, attempts).await;
+            }
             Signal::Connected => {
                 attempts.logged_in(Boot::now());
-                self.logged_in(connection).await;
+                self.logged_in(connection, attempts).await;
             }
             Signal::OfflineDone => {
                 self.ready = true;
                 self.hears(attempts);
+                for unread in std::mem::take(&mut self.unread) {
+                    self.rebuild(connection, unread);
+                }
             }
             Signal::Undecryptable(info) => {
                 let client = connection.client();
                 self.life
                     .told(missing::note_undecryptable(context, client, &info).await);
+                if context.peers.unreadable(&info.source) {
+                    match self.ready {
+                        true => self.rebuild(connection, info),
+                        false => self.unread.push(info),
+                    }
+                }
             }
             Signal::Ungated(batch) => {
                 let messages = hook::decode_all(connection.client(), &batch).await;
@@ -147,18 +183,25 @@ impl<'a> Live<'a> {
             Signal::ServerAck { id, error } => self.acks.settle(&id, error),
             Signal::History(history) => {
                 let (context, client) = (context.clone(), connection.client().clone());
-                self.tasks.spawn(async move {
+                self.histories.spawn(async move {
                     let account = &context.account;
-                    match history::record(&context, &client, &history).await {
-                        Ok(0) => {}
-                        Ok(recorded) => {
-                            info!(%account, recorded, "older messages were recorded; history may be incomplete");
+                    match history::accept(&context, &client, &history).await {
+                        Ok(told) if told.older + told.of_the_gap == 0 => {}
+                        Ok(told) => {
+                            info!(%account, older = told.older, since_the_last_link = told.of_the_gap, "the phone told of older messages; history may be incomplete");
                         }
                         Err(error) => warn!(%account, %error, "older messages were not recorded"),
                     }
                 });
             }
         }
+    }
+
+    /// Builds the session anew with the device that wrote `unread`.
+    fn rebuild(&mut self, connection: &Connection, unread: Arc<MessageInfo>) {
+        let (context, client) = (self.life.context.clone(), connection.client().clone());
+        self.tasks
+            .spawn(async move { peers::rebuild(&context, &client, &unread).await });
     }
 
     /// Looks for missing messages, unless it is doing so already: asking for them takes its time, and
@@ -211,38 +254,67 @@ impl<'a> Live<'a> {
         });
     }
 
-    /// The credentials become current before the server closes the connection: it does so next.
-    async fn paired(&self, connection: &Connection, jid: &WireJid, lid: &WireJid) {
+    /// The credentials become current before the server closes the connection: it does so next. Those
+    /// of a phone with another number do not.
+    async fn paired(
+        &mut self,
+        connection: &Connection,
+        jid: &WireJid,
+        lid: &WireJid,
+        attempts: &mut Attempts,
+    ) {
         let context = self.life.context;
+        context.peers.forget();
+        let (jid, lid) = (Jid::new(jid.to_string()), Jid::new(lid.to_string()));
         let kept = async {
             connection.client().persistence_manager().flush().await?;
-            self.auth.promote().await?;
-            anyhow::Ok(())
+            attempts.linking.look(context).await?;
+            let welcome = self.life.is_welcome(&attempts.linking, &jid, Some(&lid));
+            let welcome = welcome.await?;
+            if welcome {
+                self.auth.promote().await?;
+            }
+            anyhow::Ok(welcome)
         };
-        if let Err(error) = kept.await {
-            event::emit(Event::SessionError {
-                account: &context.account,
-                message: &format!("the new link could not be stored: {error:#}"),
-            });
-            return;
+        match kept.await {
+            Ok(true) => {}
+            Ok(false) => {
+                self.stranger = Some(jid);
+                return;
+            }
+            Err(error) => {
+                event::emit(Event::SessionError {
+                    account: &context.account,
+                    message: &format!("the new link could not be stored: {error:#}"),
+                });
+                return;
+            }
         }
-        let (jid, lid) = (Jid::new(jid.to_string()), Jid::new(lid.to_string()));
         let recorded =
             context
                 .store
-                .record_link(&context.fence, &jid, Some(&lid), &context.home.installation);
+                .record_link(&context.fence, &jid, Some(&lid), self.auth_home());
         self.life.told(recorded.await);
         info!(account = %context.account, number = %jid, "[whatsapp] Linked");
     }
 
-    async fn logged_in(&self, connection: &Connection) {
+    /// The installation that has the auth state, when it is a local one.
+    fn auth_home(&self) -> Option<&str> {
+        match self.medium {
+            AuthMedium::Local => Some(&self.life.context.home.installation),
+            AuthMedium::Remote => None,
+        }
+    }
+
+    async fn logged_in(&mut self, connection: &Connection, attempts: &mut Attempts) {
         let context = self.life.context;
         // A process that died after the phone's answer, or a store that was busy then, left the
         // credentials prepared or the link unrecorded.
         let recorded = match context.store.account(&context.account).await {
             Ok(Some(account)) => {
                 account.linked_at.is_some()
-                    && account.auth_home.as_ref() == Some(&context.home.installation)
+                    && account.auth_medium == Some(self.medium)
+                    && account.auth_home.as_deref() == self.auth_home()
             }
             Ok(None) => false,
             Err(_) => true,
@@ -250,7 +322,7 @@ impl<'a> Live<'a> {
         if !(recorded && self.auth.is_current().await)
             && let (Some(jid), Some(lid)) = (connection.client().pn(), connection.client().lid())
         {
-            self.paired(connection, &jid, &lid).await;
+            self.paired(connection, &jid, &lid, attempts).await;
         }
         context.board.code.send_replace(None);
         self.life.show(SessionState::Connected).await;

@@ -230,7 +230,7 @@ pub const MUTATIONS: &[Mutation] = &[
         if let Err::<(), &str>(error) = Ok(()) {",
         )],
         tests: &[Integration(
-            "messages::a_store_that_was_deleted_under_a_worker_acknowledges_nothing",
+            "sessions::a_store_that_was_deleted_under_a_worker_acknowledges_nothing",
         )],
         short: false,
     },
