@@ -113,8 +113,6 @@ async fn a_baileys_device_goes_on_as_ours_in_its_sessions_and_groups() {
     assert!(report.sessions >= 2, "Alice's phone and her client");
     assert_eq!(report.own_sender_keys, 1);
 
-    // Until now they were Baileys' own.
-    theatre.check_receipts().await;
     let worker = theatre.stage.start("one").expect("the binary starts");
     theatre.connected(&worker, 1).await;
     assert_eq!(worker.count("whatsapp.qr.available"), 0);
