@@ -5,7 +5,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-use auth_store::MasterKey;
+use auth_store::KeyRing;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::AbortOnDropHandle;
@@ -205,14 +205,14 @@ pub async fn open_store(config: &Config) -> Result<Store, StoreError> {
 /// # Errors
 /// [`StartError::Auth`] with the cure.
 pub fn auth_home(config: &AuthConfig) -> Result<AuthHome, StartError> {
-    let key = match &config.key {
-        Some(text) => MasterKey::parse(text).ok_or_else(|| {
-            StartError::Config(
-                "WHATSAPP_AUTH_KEY is not a key: write 32 bytes as 64 hex digits or as base64, e.g. from `openssl rand -hex 32`".to_owned(),
-            )
-        })?,
+    let configured = match &config.key {
+        Some(text) => Some(KeyRing::parse(text).map_err(|error| {
+            StartError::Config(format!(
+                "WHATSAPP_AUTH_KEY: {error}, e.g. from `openssl rand -hex 32`"
+            ))
+        })?),
         None => {
-            let (key, origin) = MasterKey::load_or_create(&config.dir)
+            let (_, origin) = KeyRing::load_or_create(&config.dir)
                 .map_err(|error| StartError::Auth(error.to_string()))?;
             if origin == auth_store::KeyOrigin::Created {
                 info!(
@@ -220,12 +220,11 @@ pub fn auth_home(config: &AuthConfig) -> Result<AuthHome, StartError> {
                     config.dir.join(auth_store::KEY_FILE).display()
                 );
             }
-            key
+            None
         }
     };
     Ok(AuthHome {
-        key,
-        key_is_shared: config.key.is_some(),
+        configured,
         mode: config.mode,
         installation: installation(&config.dir)?,
         dir: config.dir.clone(),

@@ -74,11 +74,11 @@ impl AuthConfig {
     fn parse(values: &Values, place: &Place) -> Result<Self, ConfigError> {
         let key = values.optional("WHATSAPP_AUTH_KEY");
         if let Some(text) = key
-            && auth_store::MasterKey::parse(text).is_none()
+            && let Err(error) = auth_store::KeyRing::parse(text)
         {
             return Err(values.wrong(
                 "WHATSAPP_AUTH_KEY",
-                "write 32 bytes as 64 hex digits or as base64, e.g. from `openssl rand -hex 32`; of several keys, separated by spaces, the first one seals",
+                format!("{error}, e.g. from `openssl rand -hex 32`; of several keys, separated by spaces or commas, the first one seals"),
             ));
         }
         Ok(Self {

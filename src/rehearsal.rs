@@ -6,7 +6,7 @@ pub mod postgres;
 mod process;
 pub mod proxy;
 
-pub use credentials::give_credentials;
+pub use credentials::{give_credentials, give_sessions};
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};

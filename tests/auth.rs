@@ -5,6 +5,7 @@ mod moving;
 mod numbers;
 mod older_copies;
 mod opening;
+mod takeover;
 
 use std::time::Duration;
 

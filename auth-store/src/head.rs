@@ -3,7 +3,7 @@
 use ring::digest;
 use ring::rand::{SecureRandom as _, SystemRandom};
 
-use crate::sealer::NoRandomness;
+use crate::keys::NoRandomness;
 
 const DIGEST_LEN: usize = 16;
 const LINEAGE_LEN: usize = 16;

@@ -4,14 +4,16 @@
 //! accounts exist, that is an error naming the file: a new key could open none
 //! of them, and would only hide the loss.
 
-use std::fs::{self, DirBuilder, OpenOptions};
+use std::fs::{self, DirBuilder, File, OpenOptions};
 use std::io::{self, Write as _};
 use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
 
+use zeroize::Zeroizing;
+
+use crate::keys::{KeyRing, MasterKey, NoRandomness};
 use crate::local::AUTH_FILE;
-use crate::publish::{publish, temporary_beside};
-use crate::sealer::{MasterKey, NoRandomness};
+use crate::publish::{publish, replace, temporary_beside};
 
 /// Name of the key file under the auth root.
 pub const KEY_FILE: &str = "auth.key";
@@ -31,9 +33,9 @@ pub enum KeyFileError {
         /// One of the files that need it.
         sealed: PathBuf,
     },
-    /// The file exists and holds no key.
+    /// The file exists and holds something else than keys.
     #[error(
-        "the key file {} does not hold a key: expected 32 bytes as 64 hex digits or as base64",
+        "the key file {} does not hold keys: expected 32 bytes as 64 hex digits or as base64, one key a line",
         .0.display()
     )]
     Malformed(PathBuf),
@@ -50,16 +52,75 @@ pub enum KeyFileError {
     NoRandomness(#[from] NoRandomness),
 }
 
-impl MasterKey {
-    /// Reads a key file.
-    ///
-    /// # Errors
-    /// The file is missing, unreadable or holds no key.
-    pub fn from_file(path: &Path) -> Result<Self, KeyFileError> {
-        let text = fs::read_to_string(path).map_err(io_error(path))?;
-        Self::parse(&text).ok_or_else(|| KeyFileError::Malformed(path.to_owned()))
+/// A file of master keys, one a line; the first seals.
+///
+/// Whoever changes it holds a lock on its directory, so that no two processes
+/// lose each other's key, and replaces it whole.
+#[derive(Debug, Clone)]
+pub struct KeyFile {
+    path: PathBuf,
+}
+
+impl KeyFile {
+    /// `<auth_root>/auth.key`.
+    pub fn beside(auth_root: &Path) -> Self {
+        Self::at(auth_root.join(KEY_FILE))
     }
 
+    /// A file elsewhere.
+    pub fn at(path: impl Into<PathBuf>) -> Self {
+        Self { path: path.into() }
+    }
+
+    /// Where it is.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// Reads its keys.
+    ///
+    /// # Errors
+    /// The file is missing, unreadable or holds something else than keys.
+    pub fn read(&self) -> Result<KeyRing, KeyFileError> {
+        let text = fs::read_to_string(&self.path).map_err(io_error(&self.path))?;
+        KeyRing::parse(&Zeroizing::new(text))
+            .map_err(|_| KeyFileError::Malformed(self.path.clone()))
+    }
+
+    /// Puts a new key before the others. Auth states are sealed under it when
+    /// they are opened next; keep a copy of the file.
+    ///
+    /// # Errors
+    /// See [`KeyFileError`]; the file is then as it was.
+    pub fn add_fresh(&self) -> Result<KeyRing, KeyFileError> {
+        self.change(|ring| Ok(ring.with_fresh()?))
+    }
+
+    /// Drops the keys that seal nothing any more: those not in `used`, except
+    /// for the first.
+    ///
+    /// # Errors
+    /// See [`KeyFileError`]; the file is then as it was.
+    pub fn drop_unused(&self, used: &[String]) -> Result<KeyRing, KeyFileError> {
+        self.change(|ring| Ok(ring.with_only(used)))
+    }
+
+    fn change(
+        &self,
+        change: impl FnOnce(KeyRing) -> Result<KeyRing, KeyFileError>,
+    ) -> Result<KeyRing, KeyFileError> {
+        let directory = self.path.parent().unwrap_or(Path::new("."));
+        // Held until it is dropped.
+        let lock = File::open(directory).map_err(io_error(directory))?;
+        lock.lock().map_err(io_error(directory))?;
+        let changed = change(self.read()?)?;
+        let temporary = write_beside(&self.path, &changed).map_err(io_error(&self.path))?;
+        replace(&temporary, &self.path).map_err(io_error(&self.path))?;
+        Ok(changed)
+    }
+}
+
+impl KeyRing {
     /// Reads `<auth_root>/auth.key`, or makes it (mode 0600, the root 0700)
     /// when no account under the root is sealed yet. Says whether it was made.
     ///
@@ -68,20 +129,18 @@ impl MasterKey {
     /// # Errors
     /// See [`KeyFileError`]; nothing is made on an error.
     pub fn load_or_create(auth_root: &Path) -> Result<(Self, KeyOrigin), KeyFileError> {
-        let path = auth_root.join(KEY_FILE);
-        match fs::read_to_string(&path) {
-            Ok(text) => {
-                let key =
-                    Self::parse(&text).ok_or_else(|| KeyFileError::Malformed(path.clone()))?;
-                warn_if_exposed(&path);
-                return Ok((key, KeyOrigin::Found));
+        let file = KeyFile::beside(auth_root);
+        match file.read() {
+            Err(KeyFileError::Io { source, .. }) if source.kind() == io::ErrorKind::NotFound => {}
+            Ok(ring) => {
+                warn_if_exposed(&file.path);
+                return Ok((ring, KeyOrigin::Found));
             }
-            Err(error) if error.kind() == io::ErrorKind::NotFound => {}
-            Err(error) => return Err(io_error(&path)(error)),
+            Err(error) => return Err(error),
         }
         if let Some(sealed) = first_sealed(auth_root)? {
             return Err(KeyFileError::MissingBesideSealed {
-                key_file: path,
+                key_file: file.path,
                 sealed,
             });
         }
@@ -90,13 +149,16 @@ impl MasterKey {
             .mode(0o700)
             .create(auth_root)
             .map_err(io_error(auth_root))?;
-        let key = Self::generate()?;
-        match write_new(&path, &key) {
-            Ok(()) => Ok((key, KeyOrigin::Created)),
+        let ring = Self::from(MasterKey::generate()?);
+        let published = write_beside(&file.path, &ring).and_then(|temporary| {
+            publish(&temporary, &file.path).inspect_err(|_| forget(&temporary))
+        });
+        match published {
+            Ok(()) => Ok((ring, KeyOrigin::Created)),
             Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
-                Ok((Self::from_file(&path)?, KeyOrigin::Found))
+                Ok((file.read()?, KeyOrigin::Found))
             }
-            Err(error) => Err(io_error(&path)(error)),
+            Err(error) => Err(io_error(&file.path)(error)),
         }
     }
 }
@@ -110,7 +172,8 @@ pub enum KeyOrigin {
     Created,
 }
 
-fn write_new(path: &Path, key: &MasterKey) -> io::Result<()> {
+/// Writes the keys under another name and makes them durable.
+fn write_beside(path: &Path, ring: &KeyRing) -> io::Result<PathBuf> {
     let temporary = temporary_beside(path);
     let written = (|| {
         let mut file = OpenOptions::new()
@@ -118,15 +181,21 @@ fn write_new(path: &Path, key: &MasterKey) -> io::Result<()> {
             .create_new(true)
             .mode(0o600)
             .open(&temporary)?;
-        writeln!(file, "{}", key.to_text())?;
-        file.sync_all()?;
-        publish(&temporary, path)
+        file.write_all(ring.to_text().as_bytes())?;
+        file.sync_all()
     })();
-    if written.is_err() {
-        // Best effort: the error that matters is the first one.
-        let _ = fs::remove_file(&temporary);
+    match written {
+        Ok(()) => Ok(temporary),
+        Err(error) => {
+            forget(&temporary);
+            Err(error)
+        }
     }
-    written
+}
+
+fn forget(temporary: &Path) {
+    // Best effort: the error that matters is the first one.
+    let _ = fs::remove_file(temporary);
 }
 
 fn first_sealed(auth_root: &Path) -> Result<Option<PathBuf>, KeyFileError> {

@@ -33,6 +33,16 @@ pub(crate) fn publish(temporary: &Path, path: &Path) -> io::Result<()> {
     sync_directory(path.parent().expect("the file is in a directory"))
 }
 
+/// Puts the finished `temporary` in the place of `path` and makes that durable.
+/// Removes it on an error.
+pub(crate) fn replace(temporary: &Path, path: &Path) -> io::Result<()> {
+    fs::rename(temporary, path).inspect_err(|_| {
+        // Best effort: the error that matters is the first one.
+        let _ = fs::remove_file(temporary);
+    })?;
+    sync_directory(path.parent().expect("the file is in a directory"))
+}
+
 /// Makes the names in a directory durable.
 pub(crate) fn sync_directory(directory: &Path) -> io::Result<()> {
     File::open(directory)?.sync_all()

@@ -110,6 +110,10 @@ pub trait RecordStore: Send + Sync + 'static {
     /// nothing that an owner relies on. Is no write: [`Head::writes`] stays.
     async fn stamp_verified(&self) -> Result<(), RecordError>;
 
+    /// Looks whether the medium's own structure is sound. Asked once before
+    /// anything is repaired; may take long.
+    async fn examine(&self) -> Result<(), RecordError>;
+
     /// Where this is, for people: `file …/auth.db`.
     fn place(&self) -> String;
 
@@ -192,12 +196,12 @@ pub enum Damage {
     /// It was written by a newer release.
     #[error("its version {0} is unknown to this release")]
     Version(u32),
-    /// It was sealed under another key file.
-    #[error("it was sealed with key {found}, the configured key is {ours}")]
+    /// It was sealed under another key.
+    #[error("it was sealed with key {found}, where key {ours} belongs")]
     KeyId {
         /// Key id in the record, in hex.
         found: String,
-        /// Key id of the configured key, in hex.
+        /// Id of the key that should have sealed it, in hex.
         ours: String,
     },
     /// It belongs to another generation of the account's credentials.
@@ -209,6 +213,9 @@ pub enum Damage {
     /// It opens, but holds something else than it should.
     #[error("its value is not what it should be: {0}")]
     Value(String),
+    /// Its name belongs to no generation of the account.
+    #[error("it belongs to no generation of this account")]
+    Unlisted,
     /// It must exist and does not.
     #[error("it is gone although the account has other records")]
     Gone,

@@ -20,6 +20,7 @@ pub(crate) enum Family {
     MutationMac,
     PendingInbound,
     PreKey,
+    Repair,
     SenderKey,
     SenderKeyDevices,
     SentMessage,
@@ -48,6 +49,7 @@ impl Family {
             Self::MutationMac => "mutation_mac",
             Self::PendingInbound => "pending",
             Self::PreKey => "prekey",
+            Self::Repair => "repair",
             Self::SenderKey => "sender_key",
             Self::SenderKeyDevices => "sender_key_devices",
             Self::SentMessage => "sent",
@@ -72,6 +74,7 @@ impl Family {
                 | Self::MutationMac
                 | Self::PendingInbound
                 | Self::PreKey
+                | Self::Repair
                 | Self::SentMessage
                 | Self::SentMessageDue
         )
@@ -109,6 +112,12 @@ impl Family {
         unescape(parts.rsplit('/').next()?)
     }
 
+    /// The first part of a name of this family; `None` for any other name.
+    pub(crate) fn first_part(self, name: &str) -> Option<String> {
+        let parts = name.strip_prefix(self.name())?.strip_prefix('/')?;
+        unescape(parts.split('/').next()?)
+    }
+
     /// The single part of a name of this family; `None` for any other name.
     pub(crate) fn only_part(self, name: &str) -> Option<String> {
         unescape(name.strip_prefix(self.name())?.strip_prefix('/')?)
@@ -125,6 +134,10 @@ pub(crate) struct RecordName {
 impl RecordName {
     pub(crate) fn text(&self) -> &str {
         &self.text
+    }
+
+    pub(crate) fn family(&self) -> Family {
+        self.family
     }
 
     pub(crate) fn is_cached(&self) -> bool {

@@ -1,7 +1,9 @@
 //! Seals and opens record values.
 //!
 //! ```text
-//! key file (32 bytes) ── HKDF-SHA256(salt = account, generation) ──> data key ── AES-256-GCM ──> value
+//! master key ── HKDF-SHA256(salt = account, 0) ──> root key ── AES-256-GCM ──> root record
+//!                                                  root record: a random data key per generation
+//!                                                  data key ── AES-256-GCM ──> the generation's records
 //! ```
 //!
 //! The account, the generation, the record's key and the envelope's version
@@ -11,94 +13,32 @@
 
 use std::fmt;
 
-use auth_format::{KEY_ID_LEN, SealedRecord, UnreadableRecord, VERSION};
-use base64::Engine as _;
-use base64::engine::general_purpose::{STANDARD, STANDARD_NO_PAD};
+use auth_format::{SealedRecord, UnreadableRecord, VERSION};
 use bytes::Bytes;
 use ring::aead::{AES_256_GCM, Aad, LessSafeKey, NONCE_LEN, Nonce, UnboundKey};
-use ring::digest;
 use ring::hkdf::{HKDF_SHA256, KeyType, Salt};
 use ring::rand::{SecureRandom as _, SystemRandom};
+use zeroize::Zeroizing;
 
+use crate::data_key::DataKey;
+use crate::keys::{KEY_LEN, KeyId, KeyRing, MasterKey, NoRandomness};
 use crate::record::{Damage, RecordError, RecordKey};
 use crate::{AccountName, Generation};
-
-const KEY_LEN: usize = 32;
-
-/// The key of a key file. `Debug` shows only its id.
-#[derive(Clone)]
-pub struct MasterKey {
-    secret: [u8; KEY_LEN],
-    id: [u8; KEY_ID_LEN],
-}
-
-impl MasterKey {
-    /// Draws a new key from the system's generator.
-    ///
-    /// # Errors
-    /// The system has no randomness to give.
-    pub fn generate() -> Result<Self, NoRandomness> {
-        let mut secret = [0; KEY_LEN];
-        SystemRandom::new()
-            .fill(&mut secret)
-            .map_err(|_| NoRandomness)?;
-        Ok(Self::from_bytes(secret))
-    }
-
-    /// Reads 32 bytes written as hex or as base64, with white space around them.
-    ///
-    /// Returns `None` for anything else.
-    pub fn parse(text: &str) -> Option<Self> {
-        let text = text.trim();
-        let bytes = hex::decode(text)
-            .or_else(|_| STANDARD.decode(text))
-            .or_else(|_| STANDARD_NO_PAD.decode(text))
-            .ok()?;
-        Some(Self::from_bytes(bytes.try_into().ok()?))
-    }
-
-    fn from_bytes(secret: [u8; KEY_LEN]) -> Self {
-        let mut context = digest::Context::new(&digest::SHA256);
-        context.update(b"whatsapp-worker auth key id\0");
-        context.update(&secret);
-        let mut id = [0; KEY_ID_LEN];
-        id.copy_from_slice(&context.finish().as_ref()[..KEY_ID_LEN]);
-        Self { secret, id }
-    }
-
-    /// The key as a key file holds it: 64 hex digits.
-    pub(crate) fn to_text(&self) -> String {
-        hex::encode(self.secret)
-    }
-
-    /// Names the key without revealing it: 16 hex digits.
-    pub fn id(&self) -> String {
-        hex::encode(self.id)
-    }
-}
-
-impl fmt::Debug for MasterKey {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("MasterKey").field("id", &self.id()).finish()
-    }
-}
-
-/// The system's random generator failed.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-#[error("the system's random generator failed")]
-pub struct NoRandomness;
 
 /// Seals the records of one account.
 #[derive(Clone)]
 pub struct Sealer {
-    master: MasterKey,
+    ring: KeyRing,
     account: AccountName,
 }
 
 impl Sealer {
-    /// Seals for `account` with keys that come from `master`.
-    pub fn new(master: MasterKey, account: AccountName) -> Self {
-        Self { master, account }
+    /// Seals for `account` under the first key of `ring`; opens with any of them.
+    pub fn new(ring: impl Into<KeyRing>, account: AccountName) -> Self {
+        Self {
+            ring: ring.into(),
+            account,
+        }
     }
 
     /// The account whose records this seals.
@@ -106,10 +46,60 @@ impl Sealer {
         &self.account
     }
 
-    /// The data key of one generation.
-    pub(crate) fn generation(&self, generation: Generation) -> GenerationSealer {
-        struct DataKey;
-        impl KeyType for DataKey {
+    /// The keys that it was given.
+    pub fn ring(&self) -> &KeyRing {
+        &self.ring
+    }
+
+    /// Seals the root record.
+    pub(crate) fn root(&self) -> GenerationSealer {
+        self.generation(
+            Generation::ROOT,
+            &self.derived(self.ring.first(), Generation::ROOT),
+        )
+    }
+
+    /// Opens the root record, whichever key of the ring sealed it, and says which one did.
+    pub(crate) fn open_root(
+        &self,
+        key: &RecordKey,
+        sealed: Bytes,
+    ) -> Result<(Zeroizing<Vec<u8>>, &MasterKey), RecordError> {
+        let corrupt = |damage| RecordError::Corrupt {
+            key: key.clone(),
+            damage,
+        };
+        let record =
+            SealedRecord::decode(sealed.clone()).map_err(|error| corrupt(Damage::from(error)))?;
+        let master = self.ring.find(&record.key_id).ok_or_else(|| {
+            corrupt(Damage::KeyId {
+                found: hex::encode(record.key_id),
+                ours: self.ring.ids().join(", "),
+            })
+        })?;
+        let opener = self.generation(Generation::ROOT, &self.derived(master, Generation::ROOT));
+        let value = opener.open(key, sealed)?;
+        Ok((Zeroizing::new(value.into()), master))
+    }
+
+    /// Seals the records of one generation.
+    pub(crate) fn generation(&self, generation: Generation, key: &DataKey) -> GenerationSealer {
+        let unbound = UnboundKey::new(&AES_256_GCM, key.secret.as_slice())
+            .expect("the key has the cipher's size");
+        GenerationSealer {
+            key: LessSafeKey::new(unbound),
+            key_id: key.id,
+            account: self.account.clone(),
+            generation,
+            random: SystemRandom::new(),
+        }
+    }
+
+    /// The key that comes from a master key itself: that of the root record,
+    /// and of generations that were begun before there were random data keys.
+    pub(crate) fn derived(&self, master: &MasterKey, generation: Generation) -> DataKey {
+        struct Length;
+        impl KeyType for Length {
             fn len(&self) -> usize {
                 KEY_LEN
             }
@@ -119,19 +109,15 @@ impl Sealer {
             self.account.as_str().as_bytes(),
             &generation.number().to_be_bytes(),
         ]);
-        let mut data_key = [0; KEY_LEN];
+        let mut secret = Zeroizing::new([0; KEY_LEN]);
         Salt::new(HKDF_SHA256, &salt)
-            .extract(&self.master.secret)
-            .expand(&[b"aes-256-gcm"], DataKey)
-            .and_then(|okm| okm.fill(&mut data_key))
+            .extract(master.secret.as_slice())
+            .expand(&[b"aes-256-gcm"], Length)
+            .and_then(|okm| okm.fill(secret.as_mut_slice()))
             .expect("HKDF-SHA256 yields 32 bytes");
-        let key = UnboundKey::new(&AES_256_GCM, &data_key).expect("the key has the cipher's size");
-        GenerationSealer {
-            key: LessSafeKey::new(key),
-            key_id: self.master.id,
-            account: self.account.clone(),
-            generation,
-            random: SystemRandom::new(),
+        DataKey {
+            id: master.id,
+            secret,
         }
     }
 }
@@ -139,7 +125,7 @@ impl Sealer {
 impl fmt::Debug for Sealer {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Sealer")
-            .field("master", &self.master)
+            .field("ring", &self.ring)
             .finish_non_exhaustive()
     }
 }
@@ -147,7 +133,7 @@ impl fmt::Debug for Sealer {
 /// Seals and opens the records of one generation.
 pub(crate) struct GenerationSealer {
     key: LessSafeKey,
-    key_id: [u8; KEY_ID_LEN],
+    key_id: KeyId,
     account: AccountName,
     generation: Generation,
     random: SystemRandom,
@@ -183,7 +169,7 @@ impl GenerationSealer {
             })
     }
 
-    fn try_open(&self, key: &RecordKey, sealed: Bytes) -> Result<Bytes, Damage> {
+    pub(crate) fn try_open(&self, key: &RecordKey, sealed: Bytes) -> Result<Bytes, Damage> {
         let record = SealedRecord::decode(sealed)?;
         if record.key_id != self.key_id {
             return Err(Damage::KeyId {

@@ -5,7 +5,7 @@
 //! closes one of their connections.
 
 mod bundle;
-pub(crate) mod install;
+mod install;
 
 use std::fmt;
 use std::sync::Arc;
@@ -15,13 +15,15 @@ use wacore::store::Device;
 use zeroize::Zeroize as _;
 
 pub use self::bundle::{BadPassphrase, BundleError, Passphrase};
+pub(crate) use self::install::{no_randomness, remove_all, sweep};
 use crate::clock;
 use crate::generation::Generation;
 use crate::reading::json_damage;
 use crate::record::{Damage, RecordError, RecordStore};
 use crate::record_name::Family;
+use crate::root::Root;
 use crate::sealer::Sealer;
-use crate::store::{OpenError, load_log, wrong_key};
+use crate::store::OpenError;
 
 /// Times that a generation which is being written is read again before it is given up.
 const TRIES: usize = 5;
@@ -54,7 +56,7 @@ impl Snapshot {
             if medium.head().await?.map(|after| after.writes) != Some(head.writes) {
                 continue;
             }
-            let Some(mut contents) = taken.map_err(|error| wrong_key(sealer, error))? else {
+            let Some(mut contents) = taken? else {
                 return Ok(None);
             };
             contents.lineage = head.lineage;
@@ -81,6 +83,26 @@ impl Snapshot {
             lid: device.lid.map(|jid| jid.to_string()),
             contents,
         })
+    }
+
+    pub(crate) fn device(&self) -> Option<Device> {
+        let name = Family::Device.record([]);
+        let mut records = self.contents.records.iter();
+        let record = records.find(|record| record.name == name.text())?;
+        serde_json::from_slice(&record.value).ok()
+    }
+
+    /// Drops the records whose names are `unwanted`, clearing them. Returns how many.
+    pub(crate) fn drop_records(&mut self, unwanted: impl Fn(&str) -> bool) -> usize {
+        let before = self.contents.records.len();
+        self.contents.records.retain_mut(|record| {
+            let unwanted = unwanted(&record.name);
+            if unwanted {
+                record.value.zeroize();
+            }
+            !unwanted
+        });
+        before - self.contents.records.len()
     }
 
     /// JID of the linked phone number, unmasked; `None` if the device was never linked.
@@ -128,15 +150,15 @@ impl Snapshot {
 async fn take_once(
     medium: &dyn RecordStore,
     sealer: &Sealer,
-) -> Result<Option<ExportContents>, RecordError> {
-    let Some(log) = load_log(medium, &sealer.generation(Generation::ROOT)).await? else {
+) -> Result<Option<ExportContents>, OpenError> {
+    let Some(root) = Root::load(medium, sealer).await? else {
         return Ok(None);
     };
-    let Some(generation) = log.current else {
+    let Some(generation) = root.current else {
         return Ok(None);
     };
     let prefix = generation.prefix();
-    let sealer_of_records = sealer.generation(generation);
+    let sealer_of_records = sealer.generation(generation, root.data_key(generation));
     let mut contents = ExportContents {
         account: sealer.account().to_string(),
         generation: generation.number(),

@@ -6,64 +6,19 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use serde::Serialize;
-use tokio::sync::{Mutex, watch};
+use tokio::sync::{Mutex, OnceCell, watch};
+use tokio::task::JoinSet;
 
 use crate::Poison;
-use crate::cache::Cache;
 use crate::clock;
 use crate::gate::{SignalGate, SnapshotPositions};
 use crate::generation::{Generation, GenerationLog};
 use crate::ledger::InboundLedger;
-use crate::pending_rows::PendingRows;
-use crate::reading::json_damage;
-use crate::record::{Damage, RecordError, RecordStore, after_prefix};
-use crate::record_name::{Family, RecordName};
-use crate::sealer::{GenerationSealer, Sealer};
-use crate::snapshot::install;
+pub use crate::opening::{Credentials, OpenError, Options};
+use crate::record::RecordError;
+use crate::record_name::RecordName;
+use crate::repair::Repair;
 use crate::writer::{Changes, Shared, Writer};
-
-/// Which credentials to open.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub enum Credentials {
-    /// The linked ones; without any, those being prepared for a link.
-    #[default]
-    Current,
-    /// Those being prepared for a link, even while others are in use. They
-    /// replace the others when [`AuthStore::promote`] is called.
-    Fresh,
-}
-
-/// What a store needs from its owner.
-pub struct Options {
-    /// Which credentials to open.
-    pub credentials: Credentials,
-    /// Knows which messages are committed.
-    pub ledger: Arc<dyn InboundLedger>,
-    /// Whether writing is still allowed: `false` past the trust deadline.
-    /// Called often; must not block.
-    pub may_write: Box<dyn Fn() -> bool + Send + Sync>,
-}
-
-/// Why an auth state could not be opened.
-#[derive(Debug, thiserror::Error)]
-pub enum OpenError {
-    /// It is sealed with another key file than the configured one.
-    #[error(
-        "the auth state of account {account} is sealed with key {found}, the configured key is \
-         {ours}: configure the key file it was sealed with"
-    )]
-    WrongKey {
-        /// The account.
-        account: String,
-        /// Key id of the records.
-        found: String,
-        /// Key id of the configured key.
-        ours: String,
-    },
-    /// It is damaged, fenced or does not answer.
-    #[error(transparent)]
-    Records(#[from] RecordError),
-}
 
 /// The library's backend over a medium. See the crate's documentation.
 pub struct AuthStore {
@@ -71,8 +26,13 @@ pub struct AuthStore {
     pub(crate) gate: SignalGate,
     pub(crate) ledger: Arc<dyn InboundLedger>,
     pub(crate) updates: Updates,
-    writer: Writer,
-    log: Mutex<GenerationLog>,
+    pub(crate) on_repair: Box<dyn Fn(&Repair) + Send + Sync>,
+    /// Known once the medium was examined, before the first repair.
+    pub(crate) medium_is_sound: OnceCell<()>,
+    pub(crate) writer: Writer,
+    pub(crate) log: Mutex<GenerationLog>,
+    /// The check of the medium's keys, while it runs.
+    pub(crate) checking: Mutex<JoinSet<()>>,
 }
 
 /// One lock per kind of record that is changed by reading and writing it.
@@ -81,58 +41,13 @@ pub(crate) struct Updates {
     pub(crate) groups: Mutex<()>,
     pub(crate) lid_mappings: Mutex<()>,
     pub(crate) pre_keys: Mutex<()>,
+    pub(crate) repairs: Mutex<()>,
     pub(crate) secrets: Mutex<()>,
     pub(crate) sent: Mutex<()>,
     pub(crate) tc_tokens: Mutex<()>,
 }
 
 impl AuthStore {
-    /// Opens the account's auth state on `medium`.
-    ///
-    /// # Errors
-    /// Everything but an account that has no records at all: a state that
-    /// cannot be read is never taken for an absent one.
-    pub async fn open(
-        medium: Arc<dyn RecordStore>,
-        sealer: &Sealer,
-        options: Options,
-    ) -> Result<Arc<Self>, OpenError> {
-        let root_sealer = sealer.generation(Generation::ROOT);
-        let mut log = load_log(&*medium, &root_sealer)
-            .await
-            .map_err(|error| wrong_key(sealer, error))?
-            .unwrap_or_default();
-        install::sweep(&*medium, &root_sealer, &mut log).await?;
-        let before = log.clone();
-        let generation = match (options.credentials, log.current) {
-            (Credentials::Current, Some(current)) => current,
-            _ => log.prepare(),
-        };
-        let shared = Arc::new(Shared {
-            rows: PendingRows::new(rows_left_behind(&*medium, generation).await?),
-            sealer: sealer.generation(generation),
-            root_sealer,
-            medium,
-            generation,
-            cache: Cache::default(),
-            order: Mutex::new(()),
-            poison: watch::Sender::new(None),
-            may_write: options.may_write,
-        });
-        let store = Arc::new(Self {
-            writer: Writer::start(shared.clone()),
-            shared,
-            gate: SignalGate::default(),
-            ledger: options.ledger,
-            updates: Updates::default(),
-            log: Mutex::new(log.clone()),
-        });
-        if log != before {
-            store.write(Changes::default().with_log(log)).await?;
-        }
-        Ok(store)
-    }
-
     /// The gate to feed with the stanzas that arrive.
     pub fn gate(&self) -> &SignalGate {
         &self.gate
@@ -217,6 +132,7 @@ impl AuthStore {
     /// Something is not durable; the store is closed nevertheless.
     pub async fn close(&self) -> Result<(), RecordError> {
         let changes = Changes::default().with_rows().then_stop(Poison::Closed);
+        self.checking.lock().await.shutdown().await;
         let flushed = self.writer.write(changes).await;
         self.writer.join().await;
         flushed
@@ -280,59 +196,4 @@ pub(crate) fn json(value: &impl Serialize) -> Bytes {
     serde_json::to_vec(value)
         .expect("the library's records have string keys and serialise")
         .into()
-}
-
-/// Reads the list of generations; `None` only for an account without any record.
-pub(crate) async fn load_log(
-    medium: &dyn RecordStore,
-    root: &GenerationSealer,
-) -> Result<Option<GenerationLog>, RecordError> {
-    let key = GenerationLog::record_key();
-    if let Some(sealed) = medium.load(&key).await? {
-        let value = root.open(&key, sealed)?;
-        return GenerationLog::decode(&value)
-            .map(Some)
-            .map_err(|error| RecordError::value(&key, json_damage(&error)));
-    }
-    if medium.keys("", "\u{7f}", 1).await?.is_empty() {
-        return Ok(None);
-    }
-    Err(RecordError::Corrupt {
-        key,
-        damage: Damage::Gone,
-    })
-}
-
-async fn rows_left_behind(
-    medium: &dyn RecordStore,
-    generation: Generation,
-) -> Result<Vec<RecordName>, RecordError> {
-    let prefix = format!(
-        "{}{}",
-        generation.prefix(),
-        Family::PendingInbound.prefix([])
-    );
-    let keys = medium
-        .keys(&prefix, &after_prefix(&prefix), usize::MAX)
-        .await?;
-    Ok(keys
-        .iter()
-        .filter_map(|key| {
-            Family::PendingInbound.of_text(&key.as_str()[generation.prefix().len()..])
-        })
-        .collect())
-}
-
-pub(crate) fn wrong_key(sealer: &Sealer, error: RecordError) -> OpenError {
-    match error {
-        RecordError::Corrupt {
-            damage: Damage::KeyId { found, ours },
-            ..
-        } => OpenError::WrongKey {
-            account: sealer.account().to_string(),
-            found,
-            ours,
-        },
-        error => error.into(),
-    }
 }

@@ -23,10 +23,12 @@ use tokio::task::JoinHandle;
 use crate::Poison;
 use crate::cache::Cache;
 use crate::generation::{Generation, GenerationLog};
+use crate::keys::NoRandomness;
 use crate::pending_rows::PendingRows;
 use crate::record::{Batch, RecordError, RecordStore};
 use crate::record_name::RecordName;
-use crate::sealer::{GenerationSealer, NoRandomness};
+use crate::repair::Removal;
+use crate::sealer::GenerationSealer;
 
 /// Requests that may wait; further callers wait for a place.
 const QUEUE: usize = 256;
@@ -41,6 +43,7 @@ pub(crate) struct Changes {
     records: Vec<(RecordName, Option<Bytes>)>,
     rows: bool,
     log: Option<GenerationLog>,
+    removals: Vec<Removal>,
     last: Option<Poison>,
 }
 
@@ -62,6 +65,12 @@ impl Changes {
     /// Replaces the list of generations.
     pub(crate) fn with_log(mut self, log: GenerationLog) -> Self {
         self.log = Some(log);
+        self
+    }
+
+    /// Removes a damaged record, unless it was written again since.
+    pub(crate) fn with_removal(mut self, removal: Removal) -> Self {
+        self.removals.push(removal);
         self
     }
 
@@ -186,10 +195,15 @@ async fn write_group(shared: &Shared, group: Vec<Changes>) -> Result<(), RecordE
     let mut merged = BTreeMap::new();
     let mut with_rows = false;
     let mut log = None;
+    let mut removals = Vec::new();
     for changes in group {
         merged.extend(changes.records);
         with_rows |= changes.rows;
         log = changes.log.or(log);
+        removals.extend(changes.removals);
+    }
+    for removal in removals {
+        remove_damaged(&shared.cache, &mut merged, removal);
     }
     merged.retain(|name, value| shared.cache.get(name).as_ref() != Some(value));
 
@@ -233,6 +247,25 @@ async fn write_group(shared: &Shared, group: Vec<Changes>) -> Result<(), RecordE
         }
     }
     Ok(())
+}
+
+/// All writes pass here, so what the cache knows cannot change meanwhile.
+fn remove_damaged(
+    cache: &Cache,
+    merged: &mut BTreeMap<RecordName, Option<Bytes>>,
+    removal: Removal,
+) {
+    let as_it_was_seen = match cache.get(&removal.name) {
+        None => true,
+        Some(known) => known.is_some() && known == removal.seen,
+    };
+    if merged.contains_key(&removal.name) || !as_it_was_seen {
+        return;
+    }
+    let removed = std::iter::once(removal.name).chain(removal.companions);
+    merged.extend(removed.map(|name| (name, None)));
+    let (note, value) = removal.note;
+    merged.insert(note, Some(value));
 }
 
 fn poisoned(shared: &Shared, reason: Poison) -> RecordError {

@@ -216,6 +216,11 @@ impl RecordStore for AuthView {
         self.stamp().await.map_err(|error| self.fault(error))
     }
 
+    /// The server answers for the structure of its tables.
+    async fn examine(&self) -> std::result::Result<(), RecordError> {
+        Ok(())
+    }
+
     fn place(&self) -> String {
         "the shared store".to_owned()
     }

@@ -85,7 +85,7 @@ pub enum Event<'a> {
         account: &'a AccountId,
         reason: &'a str,
     },
-    /// `whatsapp.auth.repaired`; `name` is what could not be read, masked
+    /// `whatsapp.auth.repaired`: something of the auth state was dropped so that it is made anew
     AuthRepaired {
         account: &'a AccountId,
         name: &'a str,

@@ -3,6 +3,7 @@
 mod frozen;
 mod refused;
 mod silent;
+mod statements;
 mod tls;
 
 use sqlx::{Connection, PgConnection, Row, raw_sql};

@@ -10,6 +10,7 @@ use wacore::store::error::Result;
 use wacore::store::traits::{AppStateSyncKey, AppSyncStore};
 
 use crate::AuthStore;
+use crate::reading::anything;
 use crate::record_name::{Family, RecordName};
 use crate::store::json;
 use crate::writer::Changes;
@@ -74,7 +75,7 @@ impl AppSyncStore for AuthStore {
         index_macs: &[[u8; 32]],
     ) -> Result<HashMap<[u8; 32], Vec<u8>>> {
         let names: Vec<_> = index_macs.iter().map(|mac| mac_name(name, mac)).collect();
-        let values = self.read_many(&names).await?;
+        let values = self.read_many_as(&names, anything).await?;
         Ok(index_macs
             .iter()
             .zip(values)
@@ -93,12 +94,8 @@ impl AppSyncStore for AuthStore {
     async fn clear_mutation_macs(&self, name: &str) -> Result<()> {
         let prefix = Family::MutationMac.prefix([name]);
         let mut changes = Changes::default();
-        for text in self.names_under(&prefix).await? {
-            changes.remove(
-                Family::MutationMac
-                    .of_text(&text)
-                    .expect("the name has the family's prefix"),
-            );
+        for mac in self.names_of(Family::MutationMac, &prefix).await? {
+            changes.remove(mac);
         }
         Ok(self.write(changes).await?)
     }

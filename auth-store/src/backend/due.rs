@@ -9,6 +9,7 @@ use bytes::Bytes;
 
 use super::SWEEP;
 use crate::AuthStore;
+use crate::reading::Decoded;
 use crate::record::RecordError;
 use crate::record_name::{Family, RecordName, sortable};
 use crate::writer::Changes;
@@ -34,11 +35,12 @@ impl AuthStore {
     /// Deletes the records that are due before `cutoff` and for which
     /// `is_expired` still holds; returns their number. The caller holds the
     /// lock of this family.
-    pub(super) async fn sweep(
+    pub(super) async fn sweep<T: Send>(
         &self,
         family: DueFamily,
         cutoff: i64,
-        is_expired: impl Fn(&RecordName, &Bytes) -> Result<bool> + Send,
+        decode: impl Fn(&Bytes) -> Decoded<T> + Send + Sync,
+        is_expired: impl Fn(&T) -> bool + Send,
     ) -> Result<u32> {
         let from = family.entries.prefix([]);
         let before = format!("{from}{}", sortable(cutoff));
@@ -64,10 +66,9 @@ impl AuthStore {
             }
             records.sort();
             records.dedup();
-            for (record, value) in records.iter().zip(self.read_many(&records).await?) {
-                if let Some(value) = value
-                    && is_expired(record, &value)?
-                {
+            let values = self.read_many_as(&records, &decode).await?;
+            for (record, value) in records.iter().zip(values) {
+                if value.is_some_and(|value| is_expired(&value)) {
                     changes.remove(record.clone());
                     expired += 1;
                 }

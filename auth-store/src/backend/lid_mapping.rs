@@ -3,6 +3,7 @@
 use wacore::store::traits::LidPnMappingEntry;
 
 use crate::AuthStore;
+use crate::reading::json_value;
 use crate::record::RecordError;
 use crate::record_name::Family;
 use crate::store::json;
@@ -30,13 +31,11 @@ impl AuthStore {
 
     async fn lid_of_phone(&self, phone: &str) -> Result<Option<String>> {
         let name = Family::LidOfPhone.record([phone]);
-        let Some(lid) = self.read(&name).await? else {
-            return Ok(None);
+        let decode = |lid: &bytes::Bytes| {
+            let lid = std::str::from_utf8(lid).map(str::to_owned);
+            lid.map_err(|error| error.to_string())
         };
-        match String::from_utf8(lid.into()) {
-            Ok(lid) => Ok(Some(lid)),
-            Err(error) => Err(self.bad_value(&name, error)),
-        }
+        self.read_as(&name, decode).await
     }
 
     /// Both directions change in one transaction; the last mapping of a phone
@@ -63,15 +62,7 @@ impl AuthStore {
 
     pub(super) async fn all_lid_mappings(&self) -> Result<Vec<LidPnMappingEntry>> {
         let family = Family::LidMapping;
-        self.read_prefix(&family.prefix([]))
-            .await?
-            .into_iter()
-            .map(|(text, value)| {
-                let name = family
-                    .of_text(&text)
-                    .expect("the name has the family's prefix");
-                self.decode_json(&name, &value)
-            })
-            .collect()
+        let all = self.read_all_as(family, json_value);
+        Ok(all.await?.into_iter().map(|(_, entry)| entry).collect())
     }
 }

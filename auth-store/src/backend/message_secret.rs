@@ -15,7 +15,7 @@ use wacore::store::traits::{
 
 use super::due::DueFamily;
 use crate::AuthStore;
-use crate::record::RecordError;
+use crate::reading::Decoded;
 use crate::record_name::{Family, RecordName};
 use crate::writer::Changes;
 
@@ -40,7 +40,11 @@ impl Stored {
         value.into()
     }
 
-    fn decode(value: &[u8]) -> Option<Self> {
+    fn decode(value: &Bytes) -> Decoded<Self> {
+        Self::of(value).ok_or_else(|| "it has another size".to_owned())
+    }
+
+    fn of(value: &[u8]) -> Option<Self> {
         let (secret, rest) = value.split_first_chunk()?;
         let (expires_at, rest) = rest.split_first_chunk()?;
         Some(Self {
@@ -80,9 +84,10 @@ impl MsgSecretStore for AuthStore {
             .collect();
         let _update = self.updates.secrets.lock().await;
         let mut merged = HashMap::with_capacity(count);
-        for (name, value) in names.iter().zip(self.read_many(&names).await?) {
-            if let Some(value) = value {
-                merged.insert(name, self.decode_secret(name, &value)?);
+        let earlier = self.read_many_as(&names, Stored::decode).await?;
+        for (name, stored) in names.iter().zip(earlier) {
+            if let Some(stored) = stored {
+                merged.insert(name, stored);
             }
         }
         for (name, entry) in names.iter().zip(&entries) {
@@ -128,35 +133,20 @@ impl MsgSecretStore for AuthStore {
         msg_id: &str,
     ) -> Result<Option<(Vec<u8>, i64)>> {
         let name = name(chat, sender, msg_id);
-        let Some(value) = self.read(&name).await? else {
-            return Ok(None);
-        };
-        let stored = self.decode_secret(&name, &value)?;
-        Ok(Some((stored.secret.to_vec(), stored.message_at)))
+        let stored = self.read_as(&name, Stored::decode).await?;
+        Ok(stored.map(|stored| (stored.secret.to_vec(), stored.message_at)))
     }
 
     async fn delete_expired_msg_secrets(&self, cutoff_timestamp: i64) -> Result<u32> {
         let _update = self.updates.secrets.lock().await;
-        let expired = self
-            .sweep(DUE, cutoff_timestamp.saturating_add(1), |name, value| {
-                let expires_at = self.decode_secret(name, value)?.expires_at;
-                Ok(expires_at != NEVER && expires_at <= cutoff_timestamp)
-            })
-            .await?;
-        Ok(expired)
+        let is_expired =
+            |stored: &Stored| stored.expires_at != NEVER && stored.expires_at <= cutoff_timestamp;
+        let before = cutoff_timestamp.saturating_add(1);
+        let expired = self.sweep(DUE, before, Stored::decode, is_expired);
+        Ok(expired.await?)
     }
 }
 
 fn name(chat: &str, sender: &str, id: &str) -> RecordName {
     Family::MessageSecret.record([chat, sender, id])
-}
-
-impl AuthStore {
-    fn decode_secret(
-        &self,
-        name: &RecordName,
-        value: &[u8],
-    ) -> std::result::Result<Stored, RecordError> {
-        Stored::decode(value).ok_or_else(|| self.bad_value(name, "it has another size"))
-    }
 }

@@ -4,8 +4,8 @@ use bytes::Bytes;
 
 use crate::ledger::{InboundId, Missing};
 use crate::pending_rows::{self, Found, row_name};
+use crate::reading::Decoded;
 use crate::record::RecordError;
-use crate::record_name::RecordName;
 use crate::writer::Changes;
 use crate::{AuthStore, Poison, clock};
 
@@ -50,13 +50,14 @@ impl AuthStore {
         // Its ratchet step was there before it arrived: nothing to wait for.
         self.gate.settle(message.sender, message.id);
         let name = row_name(message);
-        let value = match self.shared.rows.find(&name) {
-            Found::InMemory(value) => Some(value),
-            Found::OnMedium => self.read(&name).await?,
+        let row = match self.shared.rows.find(&name) {
+            Found::InMemory(value) => split(&value).ok(),
+            // A damaged row is dropped; then the ledger has the word.
+            Found::OnMedium => self.read_as(&name, split).await?,
             Found::Nowhere => None,
         };
-        if let Some(value) = value {
-            return Ok(Some(self.split_row(&name, &value)?.1.into()));
+        if let Some((_, content)) = row {
+            return Ok(Some(content.into()));
         }
         if self.ledger.committed(message).await? {
             return Ok(None);
@@ -80,8 +81,8 @@ impl AuthStore {
         for name in self.shared.rows.on_medium() {
             let stored_at = match self.shared.rows.stored_at(&name) {
                 Some(stored_at) => stored_at,
-                None => match self.read(&name).await? {
-                    Some(value) => self.split_row(&name, &value)?.0,
+                None => match self.read_as(&name, split).await? {
+                    Some((stored_at, _)) => stored_at,
                     None => continue,
                 },
             };
@@ -95,8 +96,8 @@ impl AuthStore {
         }
         Ok(expired)
     }
+}
 
-    fn split_row(&self, name: &RecordName, value: &Bytes) -> Result<(i64, Bytes)> {
-        pending_rows::decode(value).ok_or_else(|| self.bad_value(name, "it is too short"))
-    }
+fn split(value: &Bytes) -> Decoded<(i64, Bytes)> {
+    pending_rows::decode(value).ok_or_else(|| "it is too short".to_owned())
 }

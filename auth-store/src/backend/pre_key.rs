@@ -6,6 +6,7 @@
 use bytes::Bytes;
 
 use crate::AuthStore;
+use crate::reading::anything;
 use crate::record::RecordError;
 use crate::record_name::{Family, RecordName};
 use crate::writer::Changes;
@@ -36,18 +37,15 @@ impl AuthStore {
 
     pub(super) async fn pre_keys(&self, ids: &[u32]) -> Result<Vec<(u32, Bytes)>> {
         let names: Vec<_> = ids.iter().copied().map(name).collect();
-        let values = self.read_many(&names).await?;
-        let mut found = Vec::new();
-        for ((id, name), value) in ids.iter().zip(&names).zip(values) {
-            let Some(value) = value else {
-                continue;
-            };
-            if value.is_empty() {
-                return Err(self.bad_value(name, "it is empty"));
-            }
-            found.push((*id, value.slice(1..)));
-        }
-        Ok(found)
+        let decode = |value: &Bytes| match value.is_empty() {
+            true => Err("it is empty".to_owned()),
+            false => Ok(value.slice(1..)),
+        };
+        let values = self.read_many_as(&names, decode).await?;
+        let found = ids.iter().zip(values);
+        Ok(found
+            .filter_map(|(id, value)| Some((*id, value?)))
+            .collect())
     }
 
     pub(super) async fn mark_pre_keys_uploaded(&self, ids: &[u32]) -> Result<()> {
@@ -72,12 +70,12 @@ impl AuthStore {
         }
     }
 
-    pub(super) async fn all_signed_pre_keys(&self) -> Result<Vec<(u32, Vec<u8>)>> {
+    pub(crate) async fn all_signed_pre_keys(&self) -> Result<Vec<(u32, Vec<u8>)>> {
         let family = Family::SignedPreKey;
-        let records = self.read_prefix(&family.prefix([])).await?;
+        let records = self.read_all_as(family, anything);
+        let records = records.await?.into_iter();
         records
-            .into_iter()
-            .map(|(text, record)| Ok((self.id_of(family, &text)?, Vec::from(record))))
+            .map(|(name, record)| Ok((self.id_of(family, name.text())?, Vec::from(record))))
             .collect()
     }
 

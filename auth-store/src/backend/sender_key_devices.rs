@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use crate::AuthStore;
+use crate::reading::json_value;
 use crate::record::RecordError;
 use crate::record_name::Family;
 use crate::store::json;
@@ -57,11 +58,9 @@ impl AuthStore {
         let family = Family::SenderKeyDevices;
         let _update = self.updates.groups.lock().await;
         let mut changes = Changes::default();
-        for (text, value) in self.read_prefix(&family.prefix([])).await? {
-            let name = family
-                .of_text(&text)
-                .expect("the name has the family's prefix");
-            match change(self.decode_json(&name, &value)?) {
+        let all = self.read_all_as(family, json_value::<Devices>);
+        for (name, devices) in all.await? {
+            match change(devices) {
                 None => {}
                 Some(devices) if devices.is_empty() => changes.remove(name),
                 Some(devices) => changes.put(name, json(&devices)),

@@ -5,8 +5,9 @@
 use bytes::Bytes;
 
 use super::due::DueFamily;
+use crate::reading::Decoded;
 use crate::record::RecordError;
-use crate::record_name::{Family, RecordName};
+use crate::record_name::Family;
 use crate::writer::Changes;
 use crate::{AuthStore, clock};
 
@@ -40,26 +41,23 @@ impl AuthStore {
     pub(super) async fn take_sent(&self, chat: &str, id: &str) -> Result<Option<Vec<u8>>> {
         let name = Family::SentMessage.record([chat, id]);
         let _update = self.updates.sent.lock().await;
-        let Some(value) = self.read(&name).await? else {
+        let Some((_, message)) = self.read_as(&name, split).await? else {
             return Ok(None);
         };
-        let (_, message) = self.split_sent(&name, &value)?;
         self.remove(name).await?;
         Ok(Some(message.into()))
     }
 
     pub(super) async fn expire_sent_messages(&self, cutoff: i64) -> Result<u32> {
         let _update = self.updates.sent.lock().await;
-        self.sweep(DUE, cutoff, |name, value| {
-            Ok(self.split_sent(name, value)?.0 < cutoff)
-        })
-        .await
+        self.sweep(DUE, cutoff, split, |(sent_at, _)| *sent_at < cutoff)
+            .await
     }
+}
 
-    fn split_sent(&self, name: &RecordName, value: &Bytes) -> Result<(i64, Bytes)> {
-        value
-            .split_first_chunk::<TIME_LEN>()
-            .map(|(time, _)| (i64::from_be_bytes(*time), value.slice(TIME_LEN..)))
-            .ok_or_else(|| self.bad_value(name, "it is too short"))
-    }
+fn split(value: &Bytes) -> Decoded<(i64, Bytes)> {
+    value
+        .split_first_chunk::<TIME_LEN>()
+        .map(|(time, _)| (i64::from_be_bytes(*time), value.slice(TIME_LEN..)))
+        .ok_or_else(|| "it is too short".to_owned())
 }

@@ -31,14 +31,11 @@ impl SignalStore for AuthStore {
 
     async fn load_identity(&self, address: &str) -> Result<Option<[u8; 32]>> {
         let name = Family::Identity.record([address]);
-        let Some(key) = self.read(&name).await? else {
-            return Ok(None);
+        let decode = |key: &Bytes| {
+            let key = key.as_ref().try_into();
+            key.map_err(|_| "it has another size".to_owned())
         };
-        let key = key
-            .as_ref()
-            .try_into()
-            .map_err(|error| self.bad_value(&name, error))?;
-        Ok(Some(key))
+        Ok(self.read_as(&name, decode).await?)
     }
 
     async fn delete_identity(&self, address: &str) -> Result<()> {

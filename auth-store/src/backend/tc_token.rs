@@ -3,6 +3,7 @@
 use wacore::store::traits::TcTokenEntry;
 
 use crate::AuthStore;
+use crate::reading::json_value;
 use crate::record::RecordError;
 use crate::record_name::{Family, RecordName};
 use crate::writer::Changes;
@@ -80,11 +81,8 @@ impl AuthStore {
         let _update = self.updates.tc_tokens.lock().await;
         let mut changes = Changes::default();
         let mut expired = 0;
-        for (text, value) in self.read_prefix(&family.prefix([])).await? {
-            let name = family
-                .of_text(&text)
-                .expect("the name has the family's prefix");
-            let entry: TcTokenEntry = self.decode_json(&name, &value)?;
+        let all = self.read_all_as(family, json_value::<TcTokenEntry>);
+        for (name, entry) in all.await? {
             let token_live = !entry.token.is_empty() && entry.token_timestamp >= token_cutoff;
             let sender_live = entry.sender_timestamp.is_some_and(|at| at >= sender_cutoff);
             if !token_live && !sender_live {

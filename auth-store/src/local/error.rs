@@ -5,8 +5,8 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use crate::AccountName;
+use crate::keys::NoRandomness;
 use crate::record::RecordError;
-use crate::sealer::NoRandomness;
 
 /// Why an account's file cannot be used by this process.
 #[derive(Debug, thiserror::Error)]

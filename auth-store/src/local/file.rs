@@ -1,19 +1,21 @@
 //! Where an account's file is, and how it comes to be.
 
 use std::fs::{self, DirBuilder, File, OpenOptions};
-use std::io::{self, Read as _};
+use std::io;
 use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
 
+use bytes::Bytes;
 use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqliteSynchronous};
 use sqlx::{ConnectOptions as _, Connection as _};
 
 use super::error::{OpenMediumError, classify, damaged};
 use super::header::Header;
-use super::table;
+use super::{schema, signature, table};
 use crate::AccountName;
 use crate::head::Head;
 use crate::publish::{publish, sync_directory, temporary_beside};
+use crate::record::RecordKey;
 
 /// Name of the file in the account's directory.
 pub(crate) const AUTH_FILE: &str = "auth.db";
@@ -24,9 +26,6 @@ pub(super) fn account_file(auth_root: &Path, account: &AccountName) -> PathBuf {
 }
 
 /// Makes the account's file if there is none.
-///
-/// It is written under another name, made durable, and then linked into place:
-/// `auth.db` is either absent or was once complete.
 pub(super) async fn ensure(
     auth_root: &Path,
     account: &AccountName,
@@ -34,16 +33,34 @@ pub(super) async fn ensure(
     epoch: i64,
 ) -> Result<(), OpenMediumError> {
     let file = account_file(auth_root, account);
+    if exists(&file)? {
+        return signature::check(&file);
+    }
+    let header = Header::new(account, store_id, Head::begin(epoch)?);
+    match publish_new(auth_root, &file, &header, &[]).await {
+        // Another process made it at the same time.
+        Err(OpenMediumError::Exists(_)) => Ok(()),
+        published => published,
+    }
+}
+
+/// Makes a file with everything that belongs into it.
+///
+/// It is written under another name, made durable, and then linked into place:
+/// `auth.db` is either absent or was once complete.
+pub(super) async fn publish_new(
+    auth_root: &Path,
+    file: &Path,
+    header: &Header,
+    records: &[(RecordKey, Bytes)],
+) -> Result<(), OpenMediumError> {
+    if exists(&beside(file, "-wal"))? {
+        let detail = "it is gone, but its write-ahead log is there";
+        return Err(damaged(file, detail).into());
+    }
     let directory = file
         .parent()
         .expect("the file is in the account's directory");
-    if exists(&file)? {
-        return check_signature(&file);
-    }
-    if exists(&beside(&file, "-wal"))? {
-        let detail = "it is gone, but its write-ahead log is there";
-        return Err(damaged(&file, detail).into());
-    }
     DirBuilder::new()
         .recursive(true)
         .mode(0o700)
@@ -57,13 +74,14 @@ pub(super) async fn ensure(
         }
     }
 
-    let temporary = temporary_beside(&file);
-    let mut written = write_new(&temporary, account, store_id, epoch).await;
+    let temporary = temporary_beside(file);
+    let mut written = write_new(&temporary, header, records).await;
     if written.is_ok() {
-        written = match publish(&temporary, &file) {
-            // Another process made it at the same time.
-            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Ok(()),
-            published => published.map_err(io_error(&file)),
+        written = match publish(&temporary, file) {
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
+                Err(OpenMediumError::Exists(file.to_owned()))
+            }
+            published => published.map_err(io_error(file)),
         };
     }
     remove(&temporary)?;
@@ -72,9 +90,8 @@ pub(super) async fn ensure(
 
 async fn write_new(
     path: &Path,
-    account: &AccountName,
-    store_id: &str,
-    epoch: i64,
+    header: &Header,
+    records: &[(RecordKey, Bytes)],
 ) -> Result<(), OpenMediumError> {
     OpenOptions::new()
         .write(true)
@@ -91,32 +108,17 @@ async fn write_new(
         .connect()
         .await
         .map_err(sql)?;
-    Header::create(&mut connection).await.map_err(sql)?;
-    table::create(&mut connection).await.map_err(sql)?;
-    Header::new(account, store_id, Head::begin(epoch)?)
-        .write(&mut connection, path)
-        .await?;
+    let mut tx = connection.begin().await.map_err(sql)?;
+    schema::create(&mut tx).await.map_err(sql)?;
+    for (key, value) in records {
+        table::insert(&mut tx, key, value).await.map_err(sql)?;
+    }
+    header.write(&mut tx, path).await?;
+    tx.commit().await.map_err(sql)?;
     connection.close().await.map_err(sql)?;
     File::open(path)
         .and_then(|file| file.sync_all())
         .map_err(io_error(path))
-}
-
-/// Refuses what SQLite would take for a new database and overwrite: a file
-/// that is shorter than a database's header, or that is none.
-pub(super) fn check_signature(file: &Path) -> Result<(), OpenMediumError> {
-    const SIGNATURE: &[u8; 16] = b"SQLite format 3\0";
-    const HEADER_LEN: usize = 100;
-    let mut header = [0; HEADER_LEN];
-    let read = File::open(file).and_then(|mut opened| opened.read_exact(&mut header));
-    match read {
-        Ok(()) if header.starts_with(SIGNATURE) => Ok(()),
-        Ok(()) => Err(damaged(file, "it is no SQLite database").into()),
-        Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => {
-            Err(damaged(file, "it is cut short").into())
-        }
-        Err(error) => Err(io_error(file)(error)),
-    }
 }
 
 pub(super) fn exists(path: &Path) -> Result<bool, OpenMediumError> {
@@ -127,20 +129,20 @@ pub(super) fn exists(path: &Path) -> Result<bool, OpenMediumError> {
     }
 }
 
-fn remove(path: &Path) -> Result<(), OpenMediumError> {
+pub(super) fn remove(path: &Path) -> Result<(), OpenMediumError> {
     match fs::remove_file(path) {
         Err(error) if error.kind() != io::ErrorKind::NotFound => Err(io_error(path)(error)),
         _ => Ok(()),
     }
 }
 
-fn beside(file: &Path, suffix: &str) -> PathBuf {
+pub(super) fn beside(file: &Path, suffix: &str) -> PathBuf {
     let mut name = file.as_os_str().to_owned();
     name.push(suffix);
     name.into()
 }
 
-fn io_error(path: &Path) -> impl FnOnce(io::Error) -> OpenMediumError {
+pub(super) fn io_error(path: &Path) -> impl FnOnce(io::Error) -> OpenMediumError {
     let path = path.to_owned();
     move |source| OpenMediumError::Io { path, source }
 }

@@ -12,13 +12,6 @@ use crate::clock;
 use crate::head::KeySet;
 use crate::record::{Batch, RecordError, RecordKey, after_prefix};
 
-pub(super) async fn create(connection: &mut SqliteConnection) -> Result<(), sqlx::Error> {
-    sqlx::query("CREATE TABLE records(key TEXT NOT NULL UNIQUE, value BLOB NOT NULL)")
-        .execute(connection)
-        .await?;
-    Ok(())
-}
-
 /// Compares the keys that are there with the checksum in the header.
 ///
 /// Reads the keys alone (their index covers it), not the values.
@@ -45,6 +38,23 @@ pub(super) async fn verify(
         header.head.keys.count()
     );
     Err(damaged(file, detail))
+}
+
+/// Has SQLite look at every page, and compare the table with its index.
+pub(super) async fn examine(
+    connection: &mut SqliteConnection,
+    file: &Path,
+) -> Result<(), RecordError> {
+    let found: String = sqlx::query("PRAGMA integrity_check(1)")
+        .fetch_one(connection)
+        .await
+        .and_then(|row| row.try_get(0))
+        .map_err(|error| classify(file, error))?;
+    if found == "ok" {
+        return Ok(());
+    }
+    // Its second line says what is wrong; none of them quotes a record.
+    Err(damaged(file, found.lines().last().unwrap_or_default()))
 }
 
 pub(super) async fn load(
@@ -149,6 +159,19 @@ pub(super) async fn count_prefix(
     Ok(count.unsigned_abs())
 }
 
+pub(super) async fn insert(
+    connection: &mut SqliteConnection,
+    key: &RecordKey,
+    value: &Bytes,
+) -> Result<(), sqlx::Error> {
+    sqlx::query("INSERT INTO records(key, value) VALUES(?1, ?2)")
+        .bind(key.as_str())
+        .bind(value.as_ref())
+        .execute(connection)
+        .await?;
+    Ok(())
+}
+
 /// Applies a batch and keeps the header's account of it. The caller has
 /// checked the fence in the same transaction and writes the header afterwards.
 pub(super) async fn apply(
@@ -176,12 +199,7 @@ pub(super) async fn apply(
             .await
             .map_err(sql)?;
         if updated.rows_affected() == 0 {
-            sqlx::query("INSERT INTO records(key, value) VALUES(?1, ?2)")
-                .bind(key.as_str())
-                .bind(value.as_ref())
-                .execute(&mut *connection)
-                .await
-                .map_err(sql)?;
+            insert(connection, key, value).await.map_err(sql)?;
             header.head.keys.insert(key.as_str());
         }
     }

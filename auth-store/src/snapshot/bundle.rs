@@ -16,7 +16,7 @@ use ring::rand::{SecureRandom as _, SystemRandom};
 use zeroize::Zeroizing;
 
 use super::Snapshot;
-use crate::sealer::NoRandomness;
+use crate::keys::NoRandomness;
 
 const KEY_LEN: usize = 32;
 type Key = Zeroizing<[u8; KEY_LEN]>;

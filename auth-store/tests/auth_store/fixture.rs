@@ -8,8 +8,8 @@ use std::sync::{Arc, Mutex};
 use async_trait::async_trait;
 use auth_store::{
     AccountName, AuthStore, Batch, Credentials, Head, InboundId, InboundLedger, Inspection,
-    LedgerError, LocalMedium, MasterKey, Missing, OpenError, OpenMediumError, Options, RecordError,
-    RecordKey, RecordStore, Sealer, inspect,
+    KeyRing, LedgerError, LocalMedium, Missing, OpenError, OpenMediumError, Options, RecordError,
+    RecordKey, RecordStore, Repair, Sealer, inspect,
 };
 use bytes::Bytes;
 use tempfile::TempDir;
@@ -21,9 +21,11 @@ pub struct Account {
     /// Removes the directory, in the process that made it.
     _made: Option<TempDir>,
     pub name: AccountName,
-    pub key: MasterKey,
+    pub key: KeyRing,
     pub ledger: Arc<Ledger>,
     pub may_write: Arc<AtomicBool>,
+    /// What was repaired so far.
+    pub repairs: Arc<Mutex<Vec<Repair>>>,
 }
 
 impl Account {
@@ -38,7 +40,7 @@ impl Account {
 
     /// The account under a directory that somebody else made.
     pub fn at(root: &Path) -> Self {
-        let (key, _) = MasterKey::load_or_create(root).unwrap();
+        let (key, _) = KeyRing::load_or_create(root).unwrap();
         Self {
             root: root.to_owned(),
             _made: None,
@@ -46,6 +48,7 @@ impl Account {
             key,
             ledger: Arc::default(),
             may_write: Arc::new(AtomicBool::new(true)),
+            repairs: Arc::default(),
         }
     }
 
@@ -89,10 +92,12 @@ impl Account {
         credentials: Credentials,
     ) -> Result<Arc<AuthStore>, OpenError> {
         let may_write = self.may_write.clone();
+        let repairs = self.repairs.clone();
         let options = Options {
             credentials,
             ledger: self.ledger.clone(),
             may_write: Box::new(move || may_write.load(Ordering::SeqCst)),
+            on_repair: Box::new(move |repair| repairs.lock().unwrap().push(repair.clone())),
         };
         AuthStore::open(medium, &self.sealer(), options).await
     }
@@ -239,6 +244,10 @@ impl RecordStore for Faulty {
 
     async fn stamp_verified(&self) -> Result<(), RecordError> {
         self.inner.stamp_verified().await
+    }
+
+    async fn examine(&self) -> Result<(), RecordError> {
+        self.inner.examine().await
     }
 
     fn place(&self) -> String {

@@ -4,12 +4,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use auth_store::{
-    AccountName, AuthStore, Credentials, LocalMedium, MasterKey as KeyRing, OpenError,
-    OpenMediumError, Options, RecordError, RecordStore, Sealer,
+    AccountName, AuthStore, Credentials, KeyRing, LocalMedium, OpenError, OpenMediumError, Options,
+    RecordError, RecordStore, Sealer,
 };
 use tracing::warn;
 
-use super::mark::{Marked, Shelf, is_older_copy};
+use super::mark::{MarkError, Marked, Shelf, ShelfError, is_older_copy};
 use super::{Life, Outcome};
 use crate::config::KEY_CURE;
 use crate::lease::keeper::Loss;
@@ -165,7 +165,8 @@ impl Life<'_> {
         let account = &self.context.account;
         let head = medium.records.head().await;
         let head = head.map_err(|error| records_failed("auth_unusable", error))?;
-        let mark = medium.records.mark().await.map_err(|error| busy(&error))?;
+        let mark = medium.records.mark().await;
+        let mark = mark.map_err(|error| shelf_failed(&error))?;
         let (Some(head), Some(mark)) = (head, mark) else {
             return Ok(false);
         };
@@ -194,6 +195,7 @@ impl Life<'_> {
 
     pub(super) async fn open_auth(&self, medium: &mut Medium) -> Result<Arc<AuthStore>, Outcome> {
         let trust = self.context.trust.clone();
+        let account = self.context.account.clone();
         let options = Options {
             credentials: Credentials::Current,
             ledger: Arc::new(StoreLedger {
@@ -201,17 +203,28 @@ impl Life<'_> {
                 fence: self.context.fence.clone(),
             }),
             may_write: Box::new(move || trust.holds()),
+            on_repair: Box::new(move |repair| {
+                event::emit(Event::AuthRepaired {
+                    account: &account,
+                    name: &repair.record.to_string(),
+                    reason: &repair.damage.to_string(),
+                    times: repair.times,
+                });
+            }),
         };
         let sealer = self.sealer(medium.kind)?;
         let auth = AuthStore::open(medium.records.clone(), &sealer, options)
             .await
             .map_err(open_failed)?;
         if medium.rolled_back {
-            let forgotten = auth.flush().await;
+            let forgotten = auth.forget_ratchets().await;
             forgotten.map_err(|error| records_failed("auth_unusable", error))?;
         }
         let marked = medium.records.mark_now().await;
-        marked.map_err(|error| busy(&error))?;
+        marked.map_err(|error| match error {
+            MarkError::Medium(error) => records_failed("auth_unusable", error),
+            MarkError::Shelf(error) => shelf_failed(&error),
+        })?;
         if std::mem::take(&mut medium.rolled_back) {
             self.rollback_accepted("the ratchets were forgotten")
                 .await?;
@@ -226,7 +239,7 @@ impl Life<'_> {
     /// A key that only this machine has must not seal what all machines are to open.
     fn key(&self, kind: AuthMedium) -> Result<KeyRing, Outcome> {
         let home = &self.context.home;
-        if kind == AuthMedium::Remote && !home.key_is_shared {
+        if kind == AuthMedium::Remote && home.configured.is_none() {
             return Err(Outcome::Unusable {
                 code: "auth_unusable",
                 detail: format!(
@@ -236,7 +249,8 @@ impl Life<'_> {
                 retry: UNUSABLE,
             });
         }
-        Ok(home.key.clone())
+        home.ring()
+            .map_err(|error| unusable("auth_unusable", &error))
     }
 
     pub(super) fn account_name(&self) -> Result<AccountName, Outcome> {
@@ -307,6 +321,13 @@ pub(super) fn records_failed(code: &'static str, error: RecordError) -> Outcome 
     }
 }
 
+fn shelf_failed(error: &ShelfError) -> Outcome {
+    match error {
+        ShelfError::Store(error) => store_failed(error),
+        ShelfError::File { .. } => unusable("auth_unusable", error),
+    }
+}
+
 pub(super) fn store_failed(error: &StoreError) -> Outcome {
     match error {
         StoreError::Fenced(_) => Outcome::Lost(Loss::Refused),
@@ -325,7 +346,7 @@ pub(super) fn busy(error: &dyn std::error::Error) -> Outcome {
     }
 }
 
-fn unusable(code: &'static str, error: &dyn std::error::Error) -> Outcome {
+pub(super) fn unusable(code: &'static str, error: &dyn std::error::Error) -> Outcome {
     let mut detail = error.to_string();
     let mut source = error.source();
     while let Some(cause) = source {

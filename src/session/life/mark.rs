@@ -214,6 +214,10 @@ impl RecordStore for Marked {
         self.medium.stamp_verified().await
     }
 
+    async fn examine(&self) -> Result<(), RecordError> {
+        self.medium.examine().await
+    }
+
     fn place(&self) -> String {
         self.medium.place()
     }

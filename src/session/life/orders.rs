@@ -104,7 +104,9 @@ impl Life<'_> {
         let context = self.context;
         let place = match kind {
             AuthMedium::Local => {
-                todo!()
+                let aside = LocalMedium::set_aside(&context.home.dir, &self.account_name()?).await;
+                let aside = aside.map_err(|error| busy(&error))?;
+                aside.map_or_else(String::new, |file| file.display().to_string())
             }
             AuthMedium::Remote => {
                 let aside = context.store.set_auth_aside(&context.fence).await;

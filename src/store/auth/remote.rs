@@ -212,6 +212,10 @@ impl RecordStore for RemoteMedium {
         self.view.stamp_verified().await
     }
 
+    async fn examine(&self) -> std::result::Result<(), RecordError> {
+        self.view.examine().await
+    }
+
     fn place(&self) -> String {
         self.view.place()
     }

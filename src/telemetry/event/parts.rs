@@ -116,9 +116,7 @@ impl Event<'_> {
                 times,
             } => (
                 "whatsapp.auth.repaired",
-                format!(
-                    "[whatsapp] Repaired the auth state of account '{account}': {name} was dropped, {reason}"
-                ),
+                format!("[whatsapp] Repaired {name} of account '{account}': {reason}"),
                 json!({"accountId": account, "name": name, "reason": reason, "times": times}),
             ),
             Self::AuthRolledBack {
