@@ -6,7 +6,6 @@ mod moving;
 mod numbers;
 mod older_copies;
 mod opening;
-mod takeover;
 
 use std::time::Duration;
 

@@ -290,7 +290,7 @@ async fn what_cannot_be_imported_is_refused_and_changes_nothing() {
         (
             vec!["auth", "import", "--baileys", "nowhere"],
             1,
-            "creds.json",
+            "--baileys nowhere: the folder: No such file",
         ),
         (vec!["auth", "import"], 2, "--baileys"),
         (vec!["auth", "status", "nobody"], 1, "there is no account"),
