@@ -83,11 +83,12 @@ impl AuthHome {
     /// # Errors
     /// The file is gone or holds something else.
     pub fn ring(&self) -> Result<KeyRing, KeyFileError> {
-        let file = KeyFile::beside(&self.dir);
-        match &self.configured {
-            None => file.read(),
-            Some(configured) if file.path().exists() => Ok(configured.before(&file.read()?)),
-            Some(configured) => Ok(configured.clone()),
+        let file = KeyFile::beside(&self.dir).read();
+        match (&self.configured, file) {
+            (None, file) => file,
+            (Some(configured), Ok(older)) => Ok(configured.before(&older)),
+            // What it alone could open is refused by the name of its key.
+            (Some(configured), Err(_)) => Ok(configured.clone()),
         }
     }
 }

@@ -1,6 +1,7 @@
 //! Auth state in either medium, through real worker processes.
 
 mod clearing;
+mod commands;
 mod moving;
 mod numbers;
 mod older_copies;

@@ -5,8 +5,8 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use auth_store::{
-    AccountName, AuthStore, Credentials, InboundId, InboundLedger, LedgerError, LocalMedium,
-    MasterKey as KeyRing, Missing, Options, RecordStore, Sealer,
+    AccountName, AuthStore, Credentials, InboundId, InboundLedger, KeyRing, LedgerError,
+    LocalMedium, Missing, Options, RecordStore, Sealer,
 };
 use bytes::Bytes;
 use simulator::{Person, Simulator};

@@ -124,8 +124,9 @@ pub(super) async fn rebuild(context: &SessionContext, client: &Arc<Client>, unre
     }
     event::emit(Event::AuthRepaired {
         account,
-        record: &format!("session of {named}"),
+        name: &format!("session of {named}"),
         reason: "its messages could not be read",
+        times: 1,
     });
     let (chat, sender) = (source.chat.to_string(), source.sender.to_string());
     if let Err(error) = missing::ask(client, &chat, &sender, &unread.id).await {

@@ -88,8 +88,9 @@ pub enum Event<'a> {
     /// `whatsapp.auth.repaired`: something of the auth state was dropped so that it is made anew
     AuthRepaired {
         account: &'a AccountId,
-        record: &'a str,
+        name: &'a str,
         reason: &'a str,
+        times: u64,
     },
     /// `whatsapp.auth.rollback_detected`
     AuthRolledBack {

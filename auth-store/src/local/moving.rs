@@ -57,7 +57,8 @@ impl LocalMedium {
     /// Takes the account's file out of use and keeps it as
     /// `auth.db.<unix milliseconds>`; returns its new name, `None` if there was none.
     ///
-    /// The caller holds the account and has closed the file.
+    /// The caller holds the account and has closed the file. One that is damaged
+    /// is kept as it is, its write-ahead log beside it.
     ///
     /// # Errors
     /// [`RecordError::Unavailable`] if another process is writing it. On an
@@ -70,13 +71,22 @@ impl LocalMedium {
         if !file::exists(&file)? {
             return Ok(None);
         }
-        empty_log(&file).await?;
+        let is_sound = match empty_log(&file).await {
+            Ok(()) => true,
+            Err(RecordError::Damaged { .. }) => false,
+            Err(error) => return Err(error.into()),
+        };
         let mut aside = file.as_os_str().to_owned();
         aside.push(format!(".{}", clock::unix_millis()));
         let aside = PathBuf::from(aside);
         std::fs::rename(&file, &aside).map_err(io_error(&file))?;
         for suffix in ["-wal", "-shm"] {
-            file::remove(&beside(&file, suffix))?;
+            let log = beside(&file, suffix);
+            if is_sound || !file::exists(&log)? {
+                file::remove(&log)?;
+            } else {
+                std::fs::rename(&log, beside(&aside, suffix)).map_err(io_error(&log))?;
+            }
         }
         let directory = file.parent().expect("the file is in a directory");
         sync_directory(directory).map_err(io_error(directory))?;

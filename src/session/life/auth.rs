@@ -9,7 +9,7 @@ use auth_store::{
 };
 use tracing::warn;
 
-use super::mark::{Marked, Shelf, is_older_copy};
+use super::mark::{MarkError, Marked, Shelf, ShelfError, is_older_copy};
 use super::{Life, Outcome};
 use crate::config::KEY_CURE;
 use crate::lease::keeper::Loss;
@@ -165,7 +165,8 @@ impl Life<'_> {
         let account = &self.context.account;
         let head = medium.records.head().await;
         let head = head.map_err(|error| records_failed("auth_unusable", error))?;
-        let mark = medium.records.mark().await.map_err(|error| busy(&error))?;
+        let mark = medium.records.mark().await;
+        let mark = mark.map_err(|error| shelf_failed(&error))?;
         let (Some(head), Some(mark)) = (head, mark) else {
             return Ok(false);
         };
@@ -205,8 +206,9 @@ impl Life<'_> {
             on_repair: Box::new(move |repair| {
                 event::emit(Event::AuthRepaired {
                     account: &account,
-                    record: &repair.record.to_string(),
+                    name: &repair.record.to_string(),
                     reason: &repair.damage.to_string(),
+                    times: repair.times,
                 });
             }),
         };
@@ -219,7 +221,10 @@ impl Life<'_> {
             forgotten.map_err(|error| records_failed("auth_unusable", error))?;
         }
         let marked = medium.records.mark_now().await;
-        marked.map_err(|error| busy(&error))?;
+        marked.map_err(|error| match error {
+            MarkError::Medium(error) => records_failed("auth_unusable", error),
+            MarkError::Shelf(error) => shelf_failed(&error),
+        })?;
         if std::mem::take(&mut medium.rolled_back) {
             self.rollback_accepted("the ratchets were forgotten")
                 .await?;
@@ -313,6 +318,13 @@ pub(super) fn records_failed(code: &'static str, error: RecordError) -> Outcome 
         RecordError::Fenced { .. } => Outcome::Lost(Loss::Refused),
         error if error.is_transient() => busy(&error),
         error => unusable(code, &error),
+    }
+}
+
+fn shelf_failed(error: &ShelfError) -> Outcome {
+    match error {
+        ShelfError::Store(error) => store_failed(error),
+        ShelfError::File { .. } => unusable("auth_unusable", error),
     }
 }
 

@@ -9,7 +9,7 @@ use auth_store::{AuthStore, LocalMedium, quarantine};
 use tracing::warn;
 
 use super::attempts::Next;
-use super::auth::{Medium, Unopened, busy, open_failed, store_failed, unusable};
+use super::auth::{Medium, Unopened, busy, open_failed, store_failed};
 use super::{Life, Outcome};
 use crate::session::state::SessionState;
 use crate::store::{AskedOrder, AuthMedium, AuthOrder};
@@ -104,9 +104,8 @@ impl Life<'_> {
         let context = self.context;
         let place = match kind {
             AuthMedium::Local => {
-                let name = self.account_name()?;
-                let aside = LocalMedium::set_aside(&context.home.dir, &name).await;
-                let aside = aside.map_err(|error| unusable("auth_unusable", &error))?;
+                let aside = LocalMedium::set_aside(&context.home.dir, &self.account_name()?).await;
+                let aside = aside.map_err(|error| busy(&error))?;
                 aside.map_or_else(String::new, |file| file.display().to_string())
             }
             AuthMedium::Remote => {

@@ -111,12 +111,13 @@ impl Event<'_> {
             ),
             Self::AuthRepaired {
                 account,
-                record,
+                name,
                 reason,
+                times,
             } => (
                 "whatsapp.auth.repaired",
-                format!("[whatsapp] Repaired {record} of account '{account}': {reason}"),
-                json!({"accountId": account, "record": record, "reason": reason}),
+                format!("[whatsapp] Repaired {name} of account '{account}': {reason}"),
+                json!({"accountId": account, "name": name, "reason": reason, "times": times}),
             ),
             Self::AuthRolledBack {
                 account,

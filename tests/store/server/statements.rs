@@ -50,6 +50,8 @@ async fn a_flush_of_a_hundred_records_is_one_transaction_of_few_statements() {
         .filter_map(|line| line.split_once("LOG:  "))
         .map(|(_, said)| said)
         .filter(|said| said.starts_with("execute") || said.starts_with("statement:"))
+        // How a pool looks at a connection that was given back.
+        .filter(|said| !said.contains("ROLLBACK"))
         .collect();
     let count = |wanted: &str| said.iter().filter(|said| said.contains(wanted)).count();
     assert_eq!((count("BEGIN"), count("COMMIT")), (1, 1), "{said:#?}");
