@@ -1,6 +1,6 @@
 //! The auth commands as an operator uses them, beside real workers.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use serde_json::Value;
 use whatsapp_worker::rehearsal::Stage;
@@ -55,7 +55,7 @@ fn written(dir: &Path, name: &str, text: &str) -> String {
     path.display().to_string()
 }
 
-fn shown(path: &PathBuf) -> &str {
+fn shown(path: &Path) -> &str {
     path.to_str().expect("text")
 }
 
