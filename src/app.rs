@@ -5,7 +5,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-use auth_store::{KeyFile, KeyRing};
+use auth_store::KeyRing;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::AbortOnDropHandle;
@@ -205,14 +205,14 @@ pub async fn open_store(config: &Config) -> Result<Store, StoreError> {
 /// # Errors
 /// [`StartError::Auth`] with the cure.
 pub fn auth_home(config: &AuthConfig) -> Result<AuthHome, StartError> {
-    let key = match &config.key {
-        Some(text) => KeyRing::parse(&with_key_file(text, &config.dir)).map_err(|error| {
+    let configured = match &config.key {
+        Some(text) => Some(KeyRing::parse(text).map_err(|error| {
             StartError::Config(format!(
                 "WHATSAPP_AUTH_KEY: {error}, e.g. from `openssl rand -hex 32`"
             ))
-        })?,
+        })?),
         None => {
-            let (key, origin) = KeyRing::load_or_create(&config.dir)
+            let (_, origin) = KeyRing::load_or_create(&config.dir)
                 .map_err(|error| StartError::Auth(error.to_string()))?;
             if origin == auth_store::KeyOrigin::Created {
                 info!(
@@ -220,30 +220,15 @@ pub fn auth_home(config: &AuthConfig) -> Result<AuthHome, StartError> {
                     config.dir.join(auth_store::KEY_FILE).display()
                 );
             }
-            key
+            None
         }
     };
     Ok(AuthHome {
-        key,
-        key_is_shared: config.key.is_some(),
+        configured,
         mode: config.mode,
         installation: installation(&config.dir)?,
         dir: config.dir.clone(),
     })
-}
-
-/// `keys`, and behind them those of a key file: local auth state that was made before a key was
-/// configured still opens, and is sealed anew by the configured one.
-fn with_key_file(keys: &str, dir: &Path) -> String {
-    let file = KeyFile::beside(dir);
-    match std::fs::read_to_string(file.path()) {
-        Ok(text) if KeyRing::parse(&text).is_ok() => format!("{keys}\n{text}"),
-        Ok(_) => {
-            warn!(file = %file.path().display(), "this key file holds no key, going on with WHATSAPP_AUTH_KEY alone");
-            keys.to_owned()
-        }
-        Err(_) => keys.to_owned(),
-    }
 }
 
 fn installation(dir: &Path) -> Result<String, StartError> {

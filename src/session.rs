@@ -43,6 +43,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
+use auth_store::{KeyFile, KeyFileError, KeyRing};
 use tokio::sync::watch;
 
 use self::endpoint::Network;
@@ -67,14 +68,29 @@ pub fn install_crypto_provider() {
 pub struct AuthHome {
     /// Directory of local auth state.
     pub dir: PathBuf,
-    /// What seals auth state.
-    pub key: auth_store::KeyRing,
-    /// It is configured, so other machines may have it too; else it lies on this disk alone.
-    pub key_is_shared: bool,
+    /// The configured keys, which other machines may have too; none: they lie in a file under `dir`.
+    pub configured: Option<KeyRing>,
     /// Where the auth state of an account begins that has none yet.
     pub mode: AuthMedium,
     /// Tells this disk from others.
     pub installation: String,
+}
+
+impl AuthHome {
+    /// The keys that hold now. A key file is read each time: a rotation reaches running workers, and
+    /// configuring a key takes over what was sealed without one.
+    ///
+    /// # Errors
+    /// The file is gone or holds something else.
+    pub fn ring(&self) -> Result<KeyRing, KeyFileError> {
+        let file = KeyFile::beside(&self.dir).read();
+        match (&self.configured, file) {
+            (None, file) => file,
+            (Some(configured), Ok(older)) => Ok(configured.before(&older)),
+            // What it alone could open is refused by the name of its key.
+            (Some(configured), Err(_)) => Ok(configured.clone()),
+        }
+    }
 }
 
 /// What a session needs, given anew for each term.

@@ -6,7 +6,7 @@ use crate::theatre::{PATIENCE, Theatre};
 
 #[tokio::test]
 async fn a_bad_session_is_dropped_once_and_built_anew_and_others_are_left_alone() {
-    let theatre = Theatre::with_settings(&[("SIMULATOR_REPLY", "text")]).await;
+    let theatre = Theatre::open().await;
     theatre.check_receipts().await;
     let worker = theatre.linked_worker("one").await;
     let (alice, shop) = (&theatre.alice, &theatre.shop);
@@ -16,10 +16,7 @@ async fn a_bad_session_is_dropped_once_and_built_anew_and_others_are_left_alone(
             .expect("accepted")
     };
     let mut ids = vec![theatre.text("hello"), by_bob("hello")];
-    for person in [alice, &bob] {
-        let answered = person.wait_for(PATIENCE, |_| true).await;
-        answered.expect("answered, so that both sides have a session");
-    }
+    theatre.jobs_of(&ids).await;
 
     let device = shop.companions()[0];
     alice.doze(true);

@@ -20,6 +20,7 @@ macro_rules! on_every_engine {
 
 mod accounts;
 mod auth;
+mod backfill;
 mod changes;
 mod fence;
 mod file;

@@ -158,7 +158,6 @@ impl Import {
                 raw_id: known.raw_id,
                 current_index: known.current_index,
                 device_indexes: known.device_indexes.clone(),
-                ..Default::default()
             })
         });
         let stored = AppStateSyncKey {

@@ -245,6 +245,19 @@ impl GenerationLog {
         }
     }
 
+    /// Takes what was retired before `before_ms` off the list, with its data key.
+    pub(crate) fn forget_retired(&mut self, before_ms: i64) -> Vec<RetiredGeneration> {
+        let (old, kept) = std::mem::take(&mut self.retired)
+            .into_iter()
+            .partition(|retired| retired.retired_at_ms < before_ms);
+        self.retired = kept;
+        let old: Vec<RetiredGeneration> = old;
+        for retired in &old {
+            self.keys.remove(&retired.generation);
+        }
+        old
+    }
+
     fn push_retired(&mut self, generation: Generation, reason: &str, now_ms: i64) {
         self.retired.push(RetiredGeneration {
             generation,

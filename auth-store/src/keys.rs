@@ -124,6 +124,16 @@ impl KeyRing {
         })
     }
 
+    /// This ring with the keys of `older` behind its own: they open, and seal nothing.
+    #[must_use]
+    pub fn before(&self, older: &Self) -> Self {
+        let mut ring = self.clone();
+        let known = self.ids();
+        let new = older.keys().filter(|key| !known.contains(&key.id()));
+        ring.others.extend(new.cloned());
+        ring
+    }
+
     /// This ring with the key that seals, and of the others those in `used`.
     #[must_use]
     pub fn with_only(&self, used: &[String]) -> Self {

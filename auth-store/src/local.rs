@@ -25,6 +25,8 @@ mod error;
 mod file;
 mod header;
 mod moving;
+mod schema;
+mod signature;
 mod table;
 
 use std::fmt;
@@ -102,7 +104,7 @@ impl LocalMedium {
         if !file::exists(&file)? {
             return Ok(None);
         }
-        file::check_signature(&file)?;
+        signature::check(&file)?;
         let medium = Self::over(file, Access::View);
         let checked = medium.check(account).await;
         medium.or_close(checked).await.map(Some)
@@ -139,6 +141,7 @@ impl LocalMedium {
         epoch: i64,
     ) -> Result<(), OpenMediumError> {
         let mut tx = self.begin().await?;
+        schema::check(&mut tx, &self.file).await?;
         let mut header = Header::read(&mut tx, &self.file).await?;
         header.check_account(&self.file, account)?;
         header.check_store(&self.file, store_id)?;
@@ -165,6 +168,7 @@ impl LocalMedium {
         let mut tx = sqlx::Connection::begin(&mut *connection)
             .await
             .map_err(|error| classify(&self.file, error))?;
+        schema::check(&mut tx, &self.file).await?;
         let header = Header::read(&mut tx, &self.file).await?;
         header.check_account(&self.file, account)?;
         Ok(table::verify(&mut tx, &header, &self.file).await?)

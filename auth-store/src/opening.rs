@@ -16,7 +16,7 @@ use crate::record_name::{Family, RecordName};
 use crate::repair::Repair;
 use crate::root::Root;
 use crate::sealer::Sealer;
-use crate::snapshot::install;
+use crate::snapshot::{no_randomness, sweep};
 use crate::store::Updates;
 use crate::writer::{Changes, Shared, Writer};
 use crate::{AuthStore, key_check};
@@ -85,11 +85,11 @@ impl AuthStore {
         let stale = root.is_stale(sealer);
         let mut log = root.into_log();
         let root_sealer = sealer.root();
-        install::sweep(&*medium, &root_sealer, &mut log).await?;
+        sweep(&*medium, &root_sealer, &mut log).await?;
         let before = log.clone();
         let generation = match (options.credentials, log.current) {
             (Credentials::Current, Some(current)) => current,
-            _ => log.prepare().map_err(install::no_randomness)?,
+            _ => log.prepare().map_err(no_randomness)?,
         };
         let shared = Arc::new(Shared {
             rows: PendingRows::new(rows_left_behind(&*medium, generation).await?),

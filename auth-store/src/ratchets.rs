@@ -3,11 +3,11 @@
 use wacore::store::Device;
 use wacore::types::jid::JidExt as _;
 
-use crate::AuthStore;
 use crate::record::RecordError;
-use crate::record_name::{Family, RecordName};
+use crate::record_name::Family;
 use crate::repair::group_of_sender_key;
 use crate::writer::Changes;
+use crate::{AuthStore, Snapshot};
 
 /// Records removed in one transaction.
 const BATCH: usize = 500;
@@ -24,20 +24,16 @@ impl AuthStore {
     /// Something could not be read, or the change is not durable.
     pub async fn forget_ratchets(&self) -> Result<usize, RecordError> {
         let mut dropped = Vec::new();
-        for family in [Family::Session, Family::SenderKeyDevices] {
-            dropped.extend(self.names_of(family, &family.prefix([])).await?);
+        let device = Family::Device.record([]);
+        let ours = OwnAddresses::of(self.read_json::<Device>(&device).await?.as_ref());
+        for family in [Family::Session, Family::SenderKeyDevices, Family::SenderKey] {
+            let names = self.names_of(family, &family.prefix([])).await?;
+            dropped.extend(
+                names
+                    .into_iter()
+                    .filter(|name| ours.count_with(name.text())),
+            );
         }
-        let ours = self.own_addresses().await?;
-        let keys = Family::SenderKey.prefix([]);
-        let is_ours = |name: &RecordName| {
-            let address = Family::SenderKey.only_part(name.text()).unwrap_or_default();
-            group_of_sender_key(&address)
-                .and_then(|group| address[group.len()..].strip_prefix(':'))
-                // What cannot be told from ours counts as ours.
-                .is_none_or(|sender| ours.iter().any(|own| own == sender))
-        };
-        let keys = self.names_of(Family::SenderKey, &keys).await?;
-        dropped.extend(keys.into_iter().filter(is_ours));
         for names in dropped.chunks(BATCH) {
             let mut changes = Changes::default();
             for name in names {
@@ -47,18 +43,43 @@ impl AuthStore {
         }
         Ok(dropped.len())
     }
+}
 
-    /// The addresses under which our own sender keys may be kept: of phone number and LID, with and
-    /// without the device.
-    async fn own_addresses(&self) -> Result<Vec<String>, RecordError> {
-        let device = Family::Device.record([]);
-        let Some(device) = self.read_json::<Device>(&device).await? else {
-            return Ok(Vec::new());
-        };
-        let jids = [device.pn, device.lid].into_iter().flatten();
-        Ok(jids
-            .flat_map(|jid| [jid.to_non_ad(), jid])
-            .map(|jid| jid.to_protocol_address().as_str().to_owned())
-            .collect())
+impl Snapshot {
+    /// As [`AuthStore::forget_ratchets`], before the snapshot is installed. Returns how many records
+    /// were dropped.
+    pub fn forget_ratchets(&mut self) -> usize {
+        let ours = OwnAddresses::of(self.device().as_ref());
+        self.drop_records(|name| ours.count_with(name))
+    }
+}
+
+/// The addresses under which our own sender keys may be kept: of phone number and LID, with and without
+/// the device.
+struct OwnAddresses(Vec<String>);
+
+impl OwnAddresses {
+    fn of(device: Option<&Device>) -> Self {
+        let jids = device
+            .into_iter()
+            .flat_map(|device| [&device.pn, &device.lid]);
+        let addresses = jids
+            .flatten()
+            .flat_map(|jid| [jid.to_non_ad(), jid.clone()])
+            .map(|jid| jid.to_protocol_address().as_str().to_owned());
+        Self(addresses.collect())
+    }
+
+    /// Whether the record of this name counts what we send, or who has the key of that count.
+    fn count_with(&self, name: &str) -> bool {
+        if let Some(address) = Family::SenderKey.only_part(name) {
+            return group_of_sender_key(&address)
+                .and_then(|group| address[group.len()..].strip_prefix(':'))
+                // What cannot be told from ours counts as ours.
+                .is_none_or(|sender| self.0.iter().any(|own| own == sender));
+        }
+        [Family::Session, Family::SenderKeyDevices]
+            .iter()
+            .any(|family| family.of_text(name).is_some())
     }
 }

@@ -196,12 +196,12 @@ pub enum Damage {
     /// It was written by a newer release.
     #[error("its version {0} is unknown to this release")]
     Version(u32),
-    /// It was sealed under another key file.
-    #[error("it was sealed with key {found}, the configured key is {ours}")]
+    /// It was sealed under another key.
+    #[error("it was sealed with key {found}, where key {ours} belongs")]
     KeyId {
         /// Key id in the record, in hex.
         found: String,
-        /// Key id of the configured key, in hex.
+        /// Id of the key that should have sealed it, in hex.
         ours: String,
     },
     /// It belongs to another generation of the account's credentials.

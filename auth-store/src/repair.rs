@@ -6,18 +6,7 @@
 //! wrote is ever dropped, and nothing at all on a medium whose own structure is
 //! broken: there, removing one record may remove another.
 //!
-//! | Family | Rule | What brings it back |
-//! |---|---|---|
-//! | device, signed pre-keys | refuse | restoring a backup, or a new link |
-//! | session, identity, base key | drop | the retry receipt of the peer's next message |
-//! | pre-key | drop | a retry receipt; the next upload |
-//! | sender key, with its group's list of receivers | drop | it is handed out again, or asked for |
-//! | list of receivers, group, device list | drop | asked for again |
-//! | sync version, mutation MAC: the whole collection | drop | a snapshot of the collection |
-//! | sync key, and being the latest one | drop | the phone shares it again |
-//! | LID mapping, trusted contact token | drop | learnt again |
-//! | message secret, sent message | drop | nothing: a reaction to it or a retry of it fails |
-//! | pending row | drop | the ledger asks for the message again |
+//! What brings each family back is told in the crate's documentation.
 
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};

@@ -2,9 +2,10 @@
 
 use std::ops::{Deref, DerefMut};
 
+use crate::Poison;
 use crate::generation::GenerationLog;
-use crate::record::{Damage, RecordError, RecordStore};
-use crate::sealer::Sealer;
+use crate::record::{Batch, Damage, RecordError, RecordStore};
+use crate::sealer::{GenerationSealer, Sealer};
 use crate::store::OpenError;
 
 /// The list of generations as it was found.
@@ -54,6 +55,21 @@ impl Root {
         }))
     }
 
+    /// The batch that writes the list of generations.
+    pub(crate) fn listed(
+        root: &GenerationSealer,
+        log: &GenerationLog,
+    ) -> Result<Batch, RecordError> {
+        let key = GenerationLog::record_key();
+        let sealed = root
+            .seal(&key, &log.encode())
+            .map_err(|_| RecordError::Stopped(Poison::NoRandomness))?;
+        Ok(Batch {
+            puts: vec![(key, sealed)],
+            ..Batch::default()
+        })
+    }
+
     /// Whether it is sealed under another key than the one that seals now.
     pub(crate) fn is_stale(&self, sealer: &Sealer) -> bool {
         self.sealed_by
@@ -64,6 +80,25 @@ impl Root {
     pub(crate) fn into_log(self) -> GenerationLog {
         self.log
     }
+}
+
+/// Seals the list of generations, and with it every data key, under the first key of the sealer's ring.
+/// `false`: it was so already, or there is nothing yet. The caller holds the account, and no
+/// [`AuthStore`](crate::AuthStore) is open on the medium; opening one does the same.
+///
+/// # Errors
+/// Nothing was changed.
+pub async fn reseal(medium: &dyn RecordStore, sealer: &Sealer) -> Result<bool, OpenError> {
+    let Some(root) = Root::load(medium, sealer).await? else {
+        return Ok(false);
+    };
+    if !root.is_stale(sealer) {
+        return Ok(false);
+    }
+    medium
+        .apply(&Root::listed(&sealer.root(), &root.log)?)
+        .await?;
+    Ok(true)
 }
 
 impl Deref for Root {

@@ -5,7 +5,7 @@
 //! closes one of their connections.
 
 mod bundle;
-pub(crate) mod install;
+mod install;
 
 use std::fmt;
 use std::sync::Arc;
@@ -15,6 +15,7 @@ use wacore::store::Device;
 use zeroize::Zeroize as _;
 
 pub use self::bundle::{BadPassphrase, BundleError, Passphrase};
+pub(crate) use self::install::{no_randomness, remove_all, sweep};
 use crate::clock;
 use crate::generation::Generation;
 use crate::reading::json_damage;
@@ -82,6 +83,26 @@ impl Snapshot {
             lid: device.lid.map(|jid| jid.to_string()),
             contents,
         })
+    }
+
+    pub(crate) fn device(&self) -> Option<Device> {
+        let name = Family::Device.record([]);
+        let mut records = self.contents.records.iter();
+        let record = records.find(|record| record.name == name.text())?;
+        serde_json::from_slice(&record.value).ok()
+    }
+
+    /// Drops the records whose names are `unwanted`, clearing them. Returns how many.
+    pub(crate) fn drop_records(&mut self, unwanted: impl Fn(&str) -> bool) -> usize {
+        let before = self.contents.records.len();
+        self.contents.records.retain_mut(|record| {
+            let unwanted = unwanted(&record.name);
+            if unwanted {
+                record.value.zeroize();
+            }
+            !unwanted
+        });
+        before - self.contents.records.len()
     }
 
     /// JID of the linked phone number, unmasked; `None` if the device was never linked.

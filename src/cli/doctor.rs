@@ -73,8 +73,11 @@ impl Doctor {
         findings.push(Finding {
             check: "auth key",
             outcome: auth_home(&config.auth)
-                .map(|home| format!("{} in {}", home.key.id(), home.dir.display()))
-                .map_err(|error| error.to_string()),
+                .map_err(|error| error.to_string())
+                .and_then(|home| {
+                    let ring = home.ring().map_err(|error| error.to_string())?;
+                    Ok(format!("{} in {}", ring.id(), home.dir.display()))
+                }),
         });
         store(&config, &mut findings).await;
         if !self.offline {

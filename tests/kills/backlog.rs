@@ -6,12 +6,12 @@ use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
 
 use super::medium::{Medium, on_each_medium};
-use crate::theatre::{kills, seed};
+use crate::theatre::{full, kills, seed};
 
 /// Messages that wait for a worker.
-const BACKLOG: usize = 1000;
-/// It is filled up again below this.
-const LOW: usize = 300;
+fn backlog() -> usize {
+    if full() { 1000 } else { 250 }
+}
 
 async fn killing_a_worker_during_a_backlog_loses_and_doubles_nothing(medium: Medium) {
     let mut chance = StdRng::seed_from_u64(seed());
@@ -26,8 +26,8 @@ async fn killing_a_worker_during_a_backlog_loses_and_doubles_nothing(medium: Med
             .sim
             .queue_len(&theatre.shop, device)
             .expect("linked");
-        if waiting < LOW {
-            for n in waiting..BACKLOG {
+        if waiting < backlog() / 3 {
+            for n in waiting..backlog() {
                 ids.push(theatre.text(&format!("{n} in the backlog of round {round}")));
             }
         }
@@ -36,7 +36,8 @@ async fn killing_a_worker_during_a_backlog_loses_and_doubles_nothing(medium: Med
             theatre.connected(&worker, 1).await;
             assert_eq!(worker.count("whatsapp.qr.available"), 0, "without a code");
         }
-        let life = Duration::from_millis(chance.random_range(0..600));
+        let longest = if full() { 600 } else { 150 };
+        let life = Duration::from_millis(chance.random_range(0..longest));
         tokio::time::sleep(life).await; // justified: the moment of the kill
         worker.kill().await.expect("ours");
         ids.push(theatre.text(&format!("while it is dead {round}")));

@@ -64,6 +64,6 @@ on_each_medium!(killing_a_worker_that_answers_loses_and_doubles_nothing);
 #[tokio::test]
 async fn killing_a_worker_that_gets_sealed_edits_loses_and_doubles_nothing() {
     let theatre = Medium::Local.theatre(&[]).await;
-    let kills = if full() { 100 } else { 4 };
+    let kills = if full() { 100 } else { 2 };
     stream(&theatre, seed(), kills, true).await;
 }

@@ -51,7 +51,6 @@ pub(super) fn device(creds: &Creds) -> Result<Device, BaileysError> {
             account_signature_key: Some(account.account_signature_key.to_vec()),
             account_signature: Some(account.account_signature.to_vec()),
             device_signature: Some(account.device_signature.to_vec()),
-            ..Default::default()
         })),
         push_name: creds.push_name.clone().unwrap_or_default(),
         edge_routing_info: creds.routing_info.clone(),

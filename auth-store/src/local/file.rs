@@ -1,7 +1,7 @@
 //! Where an account's file is, and how it comes to be.
 
 use std::fs::{self, DirBuilder, File, OpenOptions};
-use std::io::{self, Read as _};
+use std::io;
 use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
 
@@ -11,7 +11,7 @@ use sqlx::{ConnectOptions as _, Connection as _};
 
 use super::error::{OpenMediumError, classify, damaged};
 use super::header::Header;
-use super::table;
+use super::{schema, signature, table};
 use crate::AccountName;
 use crate::head::Head;
 use crate::publish::{publish, sync_directory, temporary_beside};
@@ -34,7 +34,7 @@ pub(super) async fn ensure(
 ) -> Result<(), OpenMediumError> {
     let file = account_file(auth_root, account);
     if exists(&file)? {
-        return check_signature(&file);
+        return signature::check(&file);
     }
     let header = Header::new(account, store_id, Head::begin(epoch)?);
     match publish_new(auth_root, &file, &header, &[]).await {
@@ -109,8 +109,7 @@ async fn write_new(
         .await
         .map_err(sql)?;
     let mut tx = connection.begin().await.map_err(sql)?;
-    Header::create(&mut tx).await.map_err(sql)?;
-    table::create(&mut tx).await.map_err(sql)?;
+    schema::create(&mut tx).await.map_err(sql)?;
     for (key, value) in records {
         table::insert(&mut tx, key, value).await.map_err(sql)?;
     }
@@ -120,39 +119,6 @@ async fn write_new(
     File::open(path)
         .and_then(|file| file.sync_all())
         .map_err(io_error(path))
-}
-
-/// Refuses what SQLite would take for a new database and overwrite: a file
-/// that is shorter than a database's header, or that is none. And settings that
-/// no file of ours has, since SQLite would act on them before anything is read.
-pub(super) fn check_signature(file: &Path) -> Result<(), OpenMediumError> {
-    const SIGNATURE: &[u8; 16] = b"SQLite format 3\0";
-    const HEADER_LEN: usize = 100;
-    let mut header = [0; HEADER_LEN];
-    let read = File::open(file).and_then(|mut opened| opened.read_exact(&mut header));
-    match read {
-        Ok(()) if !header.starts_with(SIGNATURE) => {
-            Err(damaged(file, "it is no SQLite database").into())
-        }
-        Ok(()) if !has_our_settings(&header) => {
-            Err(damaged(file, "its SQLite header has other settings").into())
-        }
-        Ok(()) => Ok(()),
-        Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => {
-            Err(damaged(file, "it is cut short").into())
-        }
-        Err(error) => Err(io_error(file)(error)),
-    }
-}
-
-/// See <https://www.sqlite.org/fileformat2.html#the_database_header>.
-fn has_our_settings(header: &[u8]) -> bool {
-    let written_by = &header[18..20];
-    let in_log_or_not = written_by == [2, 2] || written_by == [1, 1];
-    let no_reserved_bytes_and_fixed_fractions = header[20..24] == [0, 64, 32, 32];
-    let no_vacuum_by_itself = header[52..56] == [0; 4] && header[64..68] == [0; 4];
-    let utf_8 = header[56..60] == [0, 0, 0, 1];
-    in_log_or_not && no_reserved_bytes_and_fixed_fractions && no_vacuum_by_itself && utf_8
 }
 
 pub(super) fn exists(path: &Path) -> Result<bool, OpenMediumError> {

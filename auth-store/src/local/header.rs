@@ -7,6 +7,7 @@ use sqlx::sqlite::SqliteRow;
 use sqlx::{Row as _, SqliteConnection};
 
 use super::error::{OpenMediumError, classify, damaged};
+use super::schema;
 use crate::AccountName;
 use crate::head::{Head, KeySet};
 use crate::record::RecordError;
@@ -45,11 +46,11 @@ impl Header {
         file: &Path,
     ) -> Result<Self, OpenMediumError> {
         let sql = |error| classify(file, error);
-        let row = sqlx::query("SELECT * FROM header WHERE id = 1")
-            .fetch_one(connection)
+        let row = sqlx::query("SELECT format FROM header WHERE id = 1")
+            .fetch_one(&mut *connection)
             .await
             .map_err(sql)?;
-        let format = LocalFormat(row.try_get("format").map_err(sql)?);
+        let format = LocalFormat(row.try_get(0).map_err(sql)?);
         if format > LocalFormat::CURRENT {
             return Err(OpenMediumError::NewerFormat {
                 file: file.to_owned(),
@@ -57,6 +58,18 @@ impl Header {
                 known: LocalFormat::CURRENT.0,
             });
         }
+        // Two texts: a prepared statement does not follow a change of columns.
+        let columns = if format > LocalFormat::FIRST {
+            "SELECT account, store_id, epoch, key_count, key_digest, last_write_ms, checksum, \
+             lineage, writes, verified_ms FROM header WHERE id = 1"
+        } else {
+            "SELECT account, store_id, epoch, key_count, key_digest, last_write_ms, checksum \
+             FROM header WHERE id = 1"
+        };
+        let row = sqlx::query(columns)
+            .fetch_one(connection)
+            .await
+            .map_err(sql)?;
         let header = Self::of_row(&row, format).map_err(sql)?;
         let checksum: &[u8] = row.try_get("checksum").map_err(sql)?;
         if header.checksum().as_ref() != checksum {
@@ -102,18 +115,9 @@ impl Header {
         if self.is_upgraded() {
             return Ok(false);
         }
-        for column in [
-            "lineage TEXT NOT NULL DEFAULT ''",
-            "writes INTEGER NOT NULL DEFAULT 0",
-            "verified_ms INTEGER",
-        ] {
-            sqlx::query(sqlx::AssertSqlSafe(format!(
-                "ALTER TABLE header ADD COLUMN {column}"
-            )))
-            .execute(&mut *connection)
+        schema::upgrade(connection)
             .await
             .map_err(|error| classify(file, error))?;
-        }
         self.format = LocalFormat::CURRENT;
         self.head.lineage = Head::begin(self.head.epoch)?.lineage;
         Ok(true)
@@ -150,19 +154,6 @@ impl Header {
             found: self.store_id.clone(),
             ours: store_id.to_owned(),
         })
-    }
-
-    pub(super) async fn create(connection: &mut SqliteConnection) -> Result<(), sqlx::Error> {
-        sqlx::query(
-            "CREATE TABLE header(id INTEGER PRIMARY KEY CHECK(id = 1), format INTEGER NOT NULL, \
-             account TEXT NOT NULL, store_id TEXT NOT NULL, epoch INTEGER NOT NULL, \
-             key_count INTEGER NOT NULL, key_digest BLOB NOT NULL, last_write_ms INTEGER, \
-             checksum BLOB NOT NULL, lineage TEXT NOT NULL DEFAULT '', \
-             writes INTEGER NOT NULL DEFAULT 0, verified_ms INTEGER)",
-        )
-        .execute(connection)
-        .await?;
-        Ok(())
     }
 
     /// Makes the row, or replaces it.

@@ -12,13 +12,6 @@ use crate::clock;
 use crate::head::KeySet;
 use crate::record::{Batch, RecordError, RecordKey, after_prefix};
 
-pub(super) async fn create(connection: &mut SqliteConnection) -> Result<(), sqlx::Error> {
-    sqlx::query("CREATE TABLE records(key TEXT NOT NULL UNIQUE, value BLOB NOT NULL)")
-        .execute(connection)
-        .await?;
-    Ok(())
-}
-
 /// Compares the keys that are there with the checksum in the header.
 ///
 /// Reads the keys alone (their index covers it), not the values.

@@ -44,14 +44,14 @@ impl Snapshot {
             .into_log();
         sweep(&*medium, &root, &mut log).await?;
         let generation = log.begin_install().map_err(no_randomness)?;
-        medium.apply(&listed(&root, &log)?).await?;
+        medium.apply(&Root::listed(&root, &log)?).await?;
         let seal = sealer.generation(generation, log.data_key(generation));
         let mut batches = self.contents.records.chunks(BATCH).peekable();
         while let Some(records) = batches.next() {
             let mut batch = Batch::default();
             if batches.peek().is_none() {
                 log.finish_install(reason, clock::unix_millis());
-                batch = listed(&root, &log)?;
+                batch = Root::listed(&root, &log)?;
             }
             for record in records {
                 let key = generation.key(&record.name);
@@ -73,12 +73,22 @@ pub(crate) async fn sweep(
     let Some(abandoned) = log.installing else {
         return Ok(());
     };
-    let prefix = abandoned.prefix();
+    remove_all(medium, abandoned).await?;
+    log.abandon_install();
+    medium.apply(&Root::listed(root, log)?).await
+}
+
+/// Removes every record of a generation, some in each transaction.
+pub(crate) async fn remove_all(
+    medium: &dyn RecordStore,
+    generation: Generation,
+) -> Result<(), RecordError> {
+    let prefix = generation.prefix();
     let before = after_prefix(&prefix);
     loop {
         let deletes = medium.keys(&prefix, &before, BATCH).await?;
         if deletes.is_empty() {
-            break;
+            return Ok(());
         }
         let batch = Batch {
             deletes,
@@ -86,18 +96,6 @@ pub(crate) async fn sweep(
         };
         medium.apply(&batch).await?;
     }
-    log.abandon_install();
-    medium.apply(&listed(root, log)?).await
-}
-
-/// The batch that writes the list of generations.
-fn listed(root: &GenerationSealer, log: &GenerationLog) -> Result<Batch, RecordError> {
-    let key = GenerationLog::record_key();
-    let sealed = root.seal(&key, &log.encode()).map_err(no_randomness)?;
-    Ok(Batch {
-        puts: vec![(key, sealed)],
-        ..Batch::default()
-    })
 }
 
 pub(crate) fn no_randomness(_: NoRandomness) -> RecordError {

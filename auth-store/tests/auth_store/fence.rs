@@ -1,6 +1,11 @@
 //! One owner at a time, of one store.
 
-use auth_store::{OpenMediumError, Poison, RecordError};
+use auth_store::{Batch, OpenMediumError, Poison, RecordError, RecordKey, RecordStore as _};
+use bytes::Bytes;
+use rand::rngs::StdRng;
+use rand::{RngExt as _, SeedableRng as _};
+use sqlx::sqlite::SqliteConnectOptions;
+use sqlx::{ConnectOptions as _, Connection as _};
 use wacore::store::traits::SignalStore;
 
 use crate::fixture::{Account, STORE, cause};
@@ -46,6 +51,65 @@ async fn an_overtaken_owner_cannot_write_and_leaves_no_trace() {
     let last = account.open(3).await;
     let found = last.auth.get_session("address").await.unwrap().unwrap();
     assert_eq!(found, "new");
+}
+
+/// Every row of every table, as its bytes.
+async fn rows(account: &Account) -> Vec<Vec<u8>> {
+    let mut file = SqliteConnectOptions::new()
+        .filename(account.file())
+        .connect()
+        .await
+        .unwrap();
+    let mut rows = Vec::new();
+    for (table, columns) in [
+        (
+            "header",
+            "format, account, store_id, epoch, key_count, hex(key_digest), last_write_ms, lineage, writes, verified_ms, hex(checksum)",
+        ),
+        ("records", "rowid, key, hex(value)"),
+        ("sqlite_master", "name, sql"),
+    ] {
+        let text = format!("SELECT json_array({columns}) FROM {table} ORDER BY rowid");
+        let found: Vec<String> = sqlx::query_scalar(sqlx::AssertSqlSafe(text))
+            .fetch_all(&mut file)
+            .await
+            .unwrap();
+        rows.extend(found.into_iter().map(String::into_bytes));
+    }
+    file.close().await.unwrap();
+    rows
+}
+
+#[tokio::test]
+async fn no_write_of_a_stale_epoch_leaves_a_trace() {
+    let seed: u64 = rand::random();
+    let mut random = StdRng::seed_from_u64(seed);
+    let account = Account::new();
+    let stale = account.medium(1).await.unwrap();
+    let owner = account.medium(2).await.unwrap();
+    let mut key = || RecordKey::new(format!("k/{}", random.random_range(0..20)));
+    let mut batch = |puts: u8, deletes: usize| {
+        let mut puts: Vec<_> = (0..puts)
+            .map(|n| (key(), Bytes::from(vec![n; 3_000])))
+            .collect();
+        puts.sort();
+        puts.dedup_by(|a, b| a.0 == b.0);
+        let mut deletes: Vec<_> = (0..deletes).map(|_| key()).collect();
+        deletes.retain(|key| !puts.iter().any(|(put, _)| put == key));
+        Batch { puts, deletes }
+    };
+    for _ in 0..50 {
+        owner.apply(&batch(3, 2)).await.unwrap();
+        let before = rows(&account).await;
+        for (puts, deletes) in [(1, 0), (0, 1), (9, 9)] {
+            let refused = stale.apply(&batch(puts, deletes)).await.unwrap_err();
+            assert!(
+                matches!(refused, RecordError::Fenced { ours: 1, stored: 2 }),
+                "seed {seed}: {refused}"
+            );
+        }
+        assert_eq!(rows(&account).await, before, "seed {seed}");
+    }
 }
 
 #[tokio::test]

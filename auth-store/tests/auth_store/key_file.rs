@@ -77,3 +77,47 @@ fn processes_that_start_together_agree_on_the_key() {
     });
     assert!(ids.iter().all(|id| *id == ids[0]));
 }
+
+#[test]
+fn a_rotated_file_holds_both_keys_until_the_old_one_is_dropped() {
+    let root = tempfile::tempdir().unwrap();
+    let (old, _) = KeyRing::load_or_create(root.path()).unwrap();
+    let file = KeyFile::beside(root.path());
+    let rotated = file.add_fresh().unwrap();
+    assert_eq!(rotated.ids()[1..], old.ids());
+    assert_ne!(rotated.id(), old.id());
+    let (found, origin) = KeyRing::load_or_create(root.path()).unwrap();
+    assert_eq!((found.ids(), origin), (rotated.ids(), KeyOrigin::Found));
+    let mode = std::fs::metadata(file.path()).unwrap().permissions();
+    assert_eq!(mode.mode() & 0o777, 0o600);
+
+    let kept = file.drop_unused(&[old.id()]).unwrap();
+    assert_eq!(kept.ids(), rotated.ids(), "a key in use is kept");
+    let dropped = file.drop_unused(&[rotated.id()]).unwrap();
+    assert_eq!(dropped.ids(), [rotated.id()]);
+    assert_eq!(file.read().unwrap().ids(), [rotated.id()]);
+    assert_eq!(std::fs::read_dir(root.path()).unwrap().count(), 1);
+
+    std::fs::write(file.path(), "no key").unwrap();
+    assert!(matches!(file.add_fresh(), Err(KeyFileError::Malformed(_))));
+    assert_eq!(std::fs::read_to_string(file.path()).unwrap(), "no key");
+}
+
+#[test]
+fn rotations_at_the_same_time_lose_no_key() {
+    let root = tempfile::tempdir().unwrap();
+    KeyRing::load_or_create(root.path()).unwrap();
+    let file = KeyFile::beside(root.path());
+    let made: Vec<_> = std::thread::scope(|scope| {
+        let threads: Vec<_> = (0..8)
+            .map(|_| scope.spawn(|| file.add_fresh().unwrap().id()))
+            .collect();
+        threads
+            .into_iter()
+            .map(|thread| thread.join().unwrap())
+            .collect()
+    });
+    let kept = file.read().unwrap().ids();
+    assert_eq!(kept.len(), 9);
+    assert!(made.iter().all(|id| kept.contains(id)));
+}

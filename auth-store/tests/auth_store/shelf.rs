@@ -2,16 +2,47 @@
 
 use std::collections::BTreeMap;
 use std::sync::Mutex;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use async_trait::async_trait;
 use auth_store::{Batch, Head, RecordError, RecordKey, RecordStore};
 use bytes::Bytes;
 
-pub struct Shelf(pub Mutex<BTreeMap<RecordKey, Bytes>>, pub Mutex<Head>);
+/// Its records, its head, and whether its structure is broken.
+pub struct Shelf(
+    pub Mutex<BTreeMap<RecordKey, Bytes>>,
+    pub Mutex<Head>,
+    pub AtomicBool,
+);
 
 impl Default for Shelf {
     fn default() -> Self {
-        Self(Mutex::default(), Mutex::new(Head::begin(1).unwrap()))
+        Self(
+            Mutex::default(),
+            Mutex::new(Head::begin(1).unwrap()),
+            AtomicBool::new(false),
+        )
+    }
+}
+
+impl Shelf {
+    /// Puts a value there as it is, past everything that keeps account.
+    pub fn hold(&self, key: &str, value: Bytes) {
+        let old = self.0.lock().unwrap().insert(RecordKey::new(key), value);
+        if old.is_none() {
+            self.1.lock().unwrap().keys.insert(key);
+        }
+    }
+
+    /// A shelf with the same records.
+    pub fn copy(&self) -> Self {
+        let records = self.0.lock().unwrap().clone();
+        let head = self.1.lock().unwrap().clone();
+        Self(
+            Mutex::new(records),
+            Mutex::new(head),
+            AtomicBool::new(false),
+        )
     }
 }
 
@@ -94,7 +125,13 @@ impl RecordStore for Shelf {
     }
 
     async fn examine(&self) -> Result<(), RecordError> {
-        Ok(())
+        if !self.2.load(Ordering::SeqCst) {
+            return Ok(());
+        }
+        Err(RecordError::Damaged {
+            place: self.place(),
+            detail: "it fell over".to_owned(),
+        })
     }
 
     fn place(&self) -> String {

@@ -176,14 +176,16 @@ async fn a_wrong_passphrase_damage_and_other_files_are_told_apart() {
     let account = Account::new();
     let opened = linked(&account, "4915100000001").await;
     let snapshot = taken(&account, &opened).await;
-    let good = passphrase("correct horse battery");
+    let (good, bad) = (
+        passphrase("correct horse battery"),
+        passphrase("correct horse batterz"),
+    );
     let file = snapshot.seal(&good).unwrap();
-    let open =
-        |bytes: &[u8], passphrase: &Passphrase| Snapshot::open(bytes, passphrase).map(|_| ());
+    let open = |bytes: &[u8], passphrase| Snapshot::open(bytes, passphrase).map(|_| ());
 
     assert_eq!(open(&file, &good), Ok(()));
-    let bad = passphrase("correct horse batterz");
-    assert_eq!(open(&file, &bad), Err(BundleError::WrongPassphrase));
+    let wrong = open(&file, &bad);
+    assert_eq!(wrong, Err(BundleError::WrongPassphrase));
     let damaged = Err(UnreadableBundle::Damaged.into());
     for at in (16..file.len()).step_by(file.len() / 97) {
         let mut flipped = file.clone();

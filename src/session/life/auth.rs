@@ -239,7 +239,7 @@ impl Life<'_> {
     /// A key that only this machine has must not seal what all machines are to open.
     fn key(&self, kind: AuthMedium) -> Result<KeyRing, Outcome> {
         let home = &self.context.home;
-        if kind == AuthMedium::Remote && !home.key_is_shared {
+        if kind == AuthMedium::Remote && home.configured.is_none() {
             return Err(Outcome::Unusable {
                 code: "auth_unusable",
                 detail: format!(
@@ -249,7 +249,8 @@ impl Life<'_> {
                 retry: UNUSABLE,
             });
         }
-        Ok(home.key.clone())
+        home.ring()
+            .map_err(|error| unusable("auth_unusable", &error))
     }
 
     pub(super) fn account_name(&self) -> Result<AccountName, Outcome> {
@@ -345,7 +346,7 @@ pub(super) fn busy(error: &dyn std::error::Error) -> Outcome {
     }
 }
 
-fn unusable(code: &'static str, error: &dyn std::error::Error) -> Outcome {
+pub(super) fn unusable(code: &'static str, error: &dyn std::error::Error) -> Outcome {
     let mut detail = error.to_string();
     let mut source = error.source();
     while let Some(cause) = source {
