@@ -17,7 +17,7 @@ use tokio::sync::{mpsc, watch};
 use tracing::warn;
 
 use self::attempts::{Attempts, Next};
-use self::auth::{Medium, UNUSABLE};
+use self::auth::Medium;
 use self::live::Live;
 use super::SessionContext;
 use super::connection::{Connection, End, Errand};
@@ -190,13 +190,8 @@ impl Life<'_> {
         let linked = is_linked(auth).await;
         let phone = attempts.linking.phone().filter(|_| !linked);
         let opened = Connection::open(self.context, auth, Errand::Operate { phone }).await;
-        let (mut connection, mut signals) = opened.map_err(|error| {
-            Next::Finish(Outcome::Unusable {
-                code: "auth_damaged",
-                detail: format!("{error:#}"),
-                retry: UNUSABLE,
-            })
-        })?;
+        let (mut connection, mut signals) =
+            opened.map_err(|error| Next::Finish(auth::unreadable(&error)))?;
         attempts.begin();
         let mut live = Live::new(self, auth, kind);
         let mut pulse = Pulse::new(self.context.probe);

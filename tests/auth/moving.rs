@@ -1,5 +1,6 @@
 //! From process to process, and from machine to machine.
 
+use auth_store::RecordStore;
 use whatsapp_worker::store::{AuthMedium, Engine};
 
 use super::{REMOTE, elsewhere, event, stop};
@@ -38,6 +39,18 @@ async fn a_remote_state_survives_a_restart_and_moves_to_another_machine_without_
     let account = account.expect("there");
     assert_eq!(account.auth_medium, Some(AuthMedium::Remote));
     assert_eq!(account.auth_home, None, "it is at home everywhere");
+    let records = store.auth_view(&theatre.account).page(None, 10_000).await;
+    let records = records.expect("answers");
+    assert!(records.len() > 100, "pre-keys and more");
+    let known = [&theatre.shop, &theatre.alice].map(|person| {
+        let numbers = [person.phone_number(), person.lid().user.to_string()];
+        numbers.map(String::into_bytes)
+    });
+    for known in known.as_flattened() {
+        let readable = |value: &[u8]| value.windows(known.len()).any(|part| part == known);
+        let found = records.iter().find(|(_, value)| readable(value));
+        assert_eq!(found, None, "values are sealed");
+    }
     let file = theatre.stage.auth_dir().join("default").join("auth.db");
     assert!(!file.exists(), "there is no second state");
 }

@@ -1,5 +1,7 @@
 //! Old and new binaries on one store.
 
+use whatsapp_worker::store::AuthMedium;
+
 use super::{Bench, message, open, pn, queued};
 
 on_every_engine!(
@@ -67,12 +69,19 @@ const BACK_TO_1: &str = "DROP TABLE auth_marks; DROP TABLE auth_orders; DROP TAB
 /// As a crash would have left it between the migrations.
 async fn an_older_schema_is_brought_up_to_date_and_keeps_its_rows(bench: &Bench) {
     bench.fence().await;
+    let linked =
+        "INSERT INTO accounts(account_id, auth_home, created_at) VALUES('shop', 'disk', 1);
+         INSERT INTO accounts(account_id, created_at) VALUES('new', 1)";
+    bench.sql(linked).await.expect("writes");
     bench.sql(BACK_TO_1).await.expect("writes");
     let (a, b) = tokio::join!(open(&bench.url), open(&bench.url));
     assert_eq!(a.expect("opens").store_id(), b.expect("opens").store_id());
     let row = bench.store.lease(&bench.account).await.expect("answers");
     assert_eq!(row.expect("kept").epoch.0, 1);
     assert_eq!(bench.store.workers().await.expect("answers"), []);
+    let accounts = bench.store.accounts().await.expect("answers");
+    let media: Vec<_> = accounts.iter().map(|account| account.auth_medium).collect();
+    assert_eq!(media, [None, Some(AuthMedium::Local)], "new and shop");
 }
 
 async fn a_migration_that_stops_in_the_middle_leaves_nothing(bench: &Bench) {

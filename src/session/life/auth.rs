@@ -19,7 +19,7 @@ use crate::store::{Account, AuthMedium, AuthOrder, RemoteMedium, StoreError};
 use crate::telemetry::event::{self, Event};
 
 /// Between two tries to use an auth state that a person must mend, and one that is merely busy.
-pub(super) const UNUSABLE: Duration = Duration::from_mins(1);
+const UNUSABLE: Duration = Duration::from_mins(1);
 const BUSY: Duration = Duration::from_secs(1);
 
 /// Where the account's auth state lies, open for this term.
@@ -328,6 +328,17 @@ fn shelf_failed(error: &ShelfError) -> Outcome {
     }
 }
 
+/// What the library says when it cannot read the auth state.
+pub(super) fn unreadable(error: &anyhow::Error) -> Outcome {
+    let cause = error
+        .chain()
+        .find_map(|cause| cause.downcast_ref::<RecordError>());
+    match cause {
+        Some(cause) => records_failed("auth_damaged", cause.clone()),
+        None => unusable("auth_damaged", error.as_ref()),
+    }
+}
+
 pub(super) fn store_failed(error: &StoreError) -> Outcome {
     match error {
         StoreError::Fenced(_) => Outcome::Lost(Loss::Refused),
@@ -357,5 +368,43 @@ pub(super) fn unusable(code: &'static str, error: &dyn std::error::Error) -> Out
         code,
         detail,
         retry: UNUSABLE,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use super::*;
+
+    fn told_by_the_library(error: RecordError) -> Outcome {
+        let error = wacore::store::error::StoreError::from(error);
+        unreadable(&anyhow::Error::new(error).context("building the client"))
+    }
+
+    #[test]
+    fn a_state_that_does_not_answer_is_busy_and_one_that_is_damaged_needs_a_person() {
+        let silent = std::io::Error::from(std::io::ErrorKind::TimedOut);
+        let busy = told_by_the_library(RecordError::Unavailable(Arc::new(silent)));
+        assert!(
+            matches!(&busy, Outcome::Unusable { code: "store_busy", retry, .. } if *retry == BUSY),
+            "{busy:?}"
+        );
+        let damaged = told_by_the_library(RecordError::Damaged {
+            place: "here".to_owned(),
+            detail: "torn".to_owned(),
+        });
+        assert!(
+            matches!(
+                &damaged,
+                Outcome::Unusable {
+                    code: "auth_damaged",
+                    ..
+                }
+            ),
+            "{damaged:?}"
+        );
+        let fenced = told_by_the_library(RecordError::Fenced { ours: 1, stored: 2 });
+        assert_eq!(fenced, Outcome::Lost(Loss::Refused));
     }
 }

@@ -4,6 +4,7 @@
 //! once more, to log itself out; nothing it receives is taken in, and its credentials never come into
 //! use.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use auth_store::AuthStore;
@@ -11,6 +12,7 @@ use tracing::debug;
 use wacore::store::traits::DeviceStore;
 
 use super::attempts::{Attempts, Next};
+use super::auth::unreadable;
 use super::{Life, Outcome};
 use crate::clock::Boot;
 use crate::ids::{Jid, mask};
@@ -19,8 +21,6 @@ use crate::session::linking::Linking;
 use crate::session::observer::Signal;
 use crate::store::{Account, StoreError};
 use crate::telemetry::event::{self, Event};
-
-use std::sync::Arc;
 
 /// How long the device of a phone that is turned away may take to log in, and to log out.
 const LOGIN: Duration = Duration::from_secs(10);
@@ -52,11 +52,7 @@ impl Life<'_> {
         let device = match auth.load().await {
             Ok(device) => device?,
             Err(error) => {
-                return Some(Next::Finish(Outcome::Unusable {
-                    code: "auth_damaged",
-                    detail: error.to_string(),
-                    retry: super::auth::UNUSABLE,
-                }));
+                return Some(Next::Finish(unreadable(&error.into())));
             }
         };
         let pn = Jid::new(device.pn?.to_string());
