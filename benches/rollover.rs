@@ -12,6 +12,8 @@
 
 #[path = "../tests/load.rs"]
 mod load;
+#[path = "../tests/rollover/percentile.rs"]
+mod percentile;
 #[path = "../tests/rollover/relay.rs"]
 mod relay;
 #[expect(
@@ -25,7 +27,8 @@ mod theatre;
 
 use std::time::Duration;
 
-use relay::{Rollover, percentile, relay};
+use percentile::percentile;
+use relay::{Rollover, relay};
 use theatre::Engine;
 
 const ROLLOVERS: usize = 50;

@@ -1,11 +1,11 @@
 //! Auth state in either medium, through real worker processes.
 
 mod clearing;
+mod commands;
 mod moving;
 mod numbers;
 mod older_copies;
 mod opening;
-mod takeover;
 
 use std::time::Duration;
 

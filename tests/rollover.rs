@@ -1,12 +1,14 @@
 //! A worker that is told to stop hands its account over within a second. The benchmark of the same
 //! name counts more of them.
 
+mod percentile;
 pub mod relay;
 
 use std::time::Duration;
 
 use crate::theatre::{Engine, on_each_engine};
-use relay::{percentile, relay};
+use percentile::percentile;
+use relay::relay;
 
 on_each_engine!(an_account_changes_workers_within_a_second);
 

@@ -17,7 +17,7 @@ async fn a_running_worker_is_cleared_and_links_again_in_the_same_process_and_ter
     let worker = theatre.linked_worker("one").await;
     let (pid, epoch) = (worker.pid(), lease(&theatre).await.epoch);
     let before = theatre.text("before");
-    let conversation = theatre.jobs_of(&[before.clone()]).await[0]
+    let conversation = theatre.jobs_of(std::slice::from_ref(&before)).await[0]
         .conversation_id
         .clone();
     let linked = theatre.shop.companions();

@@ -135,9 +135,3 @@ fn ms(span: Duration) -> i64 {
 fn span(from: i64, to: i64) -> Duration {
     Duration::from_millis(u64::try_from(to - from).unwrap_or(0))
 }
-
-/// The value below which `percent` of `sorted` lie, by nearest rank.
-pub fn percentile(sorted: &[Duration], percent: usize) -> Duration {
-    let rank = (sorted.len() * percent).div_ceil(100).max(1);
-    sorted[rank - 1]
-}

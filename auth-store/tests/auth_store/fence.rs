@@ -1,6 +1,7 @@
 //! One owner at a time, of one store.
 
 use auth_store::{Batch, OpenMediumError, Poison, RecordError, RecordKey, RecordStore as _};
+use bytes::Bytes;
 use rand::rngs::StdRng;
 use rand::{RngExt as _, SeedableRng as _};
 use sqlx::sqlite::SqliteConnectOptions;
@@ -87,18 +88,15 @@ async fn no_write_of_a_stale_epoch_leaves_a_trace() {
     let stale = account.medium(1).await.unwrap();
     let owner = account.medium(2).await.unwrap();
     let mut key = || RecordKey::new(format!("k/{}", random.random_range(0..20)));
-    let mut batch = |puts: usize, deletes: usize| {
-        let mut batch = Batch::default();
-        batch.puts = (0..puts)
-            .map(|n| (key(), vec![n as u8; 3_000].into()))
+    let mut batch = |puts: u8, deletes: usize| {
+        let mut puts: Vec<_> = (0..puts)
+            .map(|n| (key(), Bytes::from(vec![n; 3_000])))
             .collect();
-        batch.puts.sort();
-        batch.puts.dedup_by(|a, b| a.0 == b.0);
-        batch.deletes = (0..deletes).map(|_| key()).collect();
-        batch
-            .deletes
-            .retain(|key| !batch.puts.iter().any(|(put, _)| put == key));
-        batch
+        puts.sort();
+        puts.dedup_by(|a, b| a.0 == b.0);
+        let mut deletes: Vec<_> = (0..deletes).map(|_| key()).collect();
+        deletes.retain(|key| !puts.iter().any(|(put, _)| put == key));
+        Batch { puts, deletes }
     };
     for _ in 0..50 {
         owner.apply(&batch(3, 2)).await.unwrap();

@@ -116,7 +116,7 @@ impl Chain {
     }
 
     fn whisper(&self, counter: u32, content: &[u8]) -> SignalMessage {
-        let (key, us) = (self.ratchet.public_key.clone(), &self.identity);
+        let (key, us) = (self.ratchet.public_key, &self.identity);
         SignalMessage::new(3, &[7; 32], key, counter, 0, content, us, us).expect("it encodes")
     }
 
@@ -124,19 +124,9 @@ impl Chain {
         let bytes = match kind {
             "msg" => self.whisper(counter, content).serialized().to_vec(),
             "pkmsg" => {
-                let (base, inner) = (
-                    self.ratchet.public_key.clone(),
-                    self.whisper(counter, content),
-                );
-                let opened = PreKeySignalMessage::new(
-                    3,
-                    1,
-                    None,
-                    1.into(),
-                    base,
-                    self.identity.clone(),
-                    inner,
-                );
+                let (base, inner) = (self.ratchet.public_key, self.whisper(counter, content));
+                let opened =
+                    PreKeySignalMessage::new(3, 1, None, 1.into(), base, self.identity, inner);
                 opened.expect("it encodes").serialized().to_vec()
             }
             _ => {

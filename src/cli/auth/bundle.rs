@@ -190,7 +190,7 @@ impl Import {
         if let Some(folder) = &self.baileys {
             let read = Snapshot::from_baileys(folder);
             let (snapshot, report) = read.map_err(|error| {
-                CliError::Failed(format!("--baileys {}: {}", folder.display(), chain(&error)))
+                CliError::Failed(format!("--baileys {}: {error}", folder.display()))
             })?;
             for skipped in &report.skipped {
                 eprintln!("Not taken: {skipped}");
