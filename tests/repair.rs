@@ -40,6 +40,7 @@ async fn a_bad_session_is_dropped_once_and_built_anew_and_others_are_left_alone(
         .wait_for("whatsapp.auth.repaired", PATIENCE, |_| true)
         .await
         .expect("three are enough, whatever others write");
+    assert_eq!(repaired["times"], 1, "counted");
     let record = repaired["name"].as_str().expect("named");
     assert!(record.starts_with("session of "), "{record}");
     let whole = [alice.lid(), alice.jid()].map(|jid| jid.user.to_string());

@@ -132,6 +132,26 @@ impl AuthStore {
         Ok(())
     }
 
+    /// Notes that the session with a peer's device, at `address` as the library names it, was dropped
+    /// because its messages could not be read, and returns how often a session with it was dropped so
+    /// far. The dropping itself is the library's, through its cache.
+    ///
+    /// # Errors
+    /// The note is not durable. Cancel safe.
+    pub async fn note_dropped_session(&self, address: &str, reason: &str) -> Result<u64> {
+        let session = Family::Session.record([address]);
+        let name = Family::Repair.record([session.text()]);
+        let _lock = self.updates.repairs.lock().await;
+        let times = self.times_dropped(&name).await? + 1;
+        let note = Note {
+            reason: reason.to_owned(),
+            at_ms: clock::unix_millis(),
+            times,
+        };
+        self.put_json(name, &note).await?;
+        Ok(times)
+    }
+
     async fn require_sound_medium(&self) -> Result<()> {
         let sound = self
             .medium_is_sound

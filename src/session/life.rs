@@ -183,7 +183,7 @@ impl Life<'_> {
         attempts: &mut Attempts,
     ) -> Result<End, Next> {
         if !auth.is_current().await
-            && let Some(next) = self.look_at_stranger(auth, attempts).await
+            && let Some(next) = self.look_at_stranger(auth, kind, attempts).await
         {
             return Err(next);
         }

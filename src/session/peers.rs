@@ -14,7 +14,9 @@
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use auth_store::AuthStore;
 use tracing::warn;
+use wacore::types::jid::JidExt as _;
 use wacore::types::message::{MessageInfo, MessageSource};
 use wacore_binary::Jid as WireJid;
 use whatsapp_rust::Client;
@@ -110,23 +112,35 @@ fn device(source: &MessageSource) -> WireJid {
 /// Drops the session of the device that wrote `unread`, unless a message of it could be read
 /// meanwhile, and asks for that message again with keys for a new one. Not to be called from the hook:
 /// it flushes. Dropped halfway, it leaves a session that the next message builds anew.
-pub(super) async fn rebuild(context: &SessionContext, client: &Arc<Client>, unread: &MessageInfo) {
+pub(super) async fn rebuild(
+    context: &SessionContext,
+    auth: &AuthStore,
+    client: &Arc<Client>,
+    unread: &MessageInfo,
+) {
     let source = &unread.source;
     if !context.peers.begin_drop(source) {
         return;
     }
     let account = &context.account;
-    let named = Jid::new(device(source).to_string());
+    let device = device(source);
+    let named = Jid::new(device.to_string());
     let sender = std::slice::from_ref(&source.sender);
     if let Err(error) = client.signal().delete_sessions(sender).await {
         warn!(%account, device = %named, %error, "a bad signal session could not be dropped");
         return;
     }
+    let reason = "its messages could not be read";
+    let address = device.to_protocol_address();
+    let noted = auth.note_dropped_session(address.as_str(), reason).await;
     event::emit(Event::AuthRepaired {
         account,
         name: &format!("session of {named}"),
-        reason: "its messages could not be read",
-        times: 1,
+        reason,
+        times: noted.unwrap_or_else(|error| {
+            warn!(%account, device = %named, %error, "a dropped signal session could not be noted");
+            1
+        }),
     });
     let (chat, sender) = (source.chat.to_string(), source.sender.to_string());
     if let Err(error) = missing::ask(client, &chat, &sender, &unread.id).await {

@@ -201,7 +201,7 @@ impl Store {
     }
 
     /// The account was linked to `jid`; its auth state lives in the installation `auth_home`, or,
-    /// without one, in this store.
+    /// without one, in this store. Said again of the same device, it leaves the time of the link.
     ///
     /// # Errors
     /// [`StoreError::Fenced`], [`StoreError::Unavailable`].
@@ -224,7 +224,8 @@ impl Store {
                 .await?
                 .flatten();
         query(self.sql(
-            "UPDATE accounts SET linked_jid = $2, linked_lid = $3, auth_home = $4, auth_medium = $5, linked_at = {NOW}
+            "UPDATE accounts SET linked_jid = $2, linked_lid = $3, auth_home = $4, auth_medium = $5,
+               linked_at = CASE WHEN linked_jid = $2 THEN COALESCE(linked_at, {NOW}) ELSE {NOW} END
              WHERE account_id = $1",
         ))
         .bind(fence.account().as_str())
@@ -241,7 +242,7 @@ impl Store {
         let detail = format!("to {jid}");
         let line = entry(fence.account(), "worker", "account.linked", &detail);
         audit::write(&mut tx, line).await?;
-        if earlier.is_some_and(|earlier| number(&Jid::new(earlier)) != number(jid)) {
+        if earlier.is_some_and(|earlier| Jid::new(earlier).user() != jid.user()) {
             let line = entry(fence.account(), "worker", NUMBER_REPLACED, &detail);
             audit::write(&mut tx, line).await?;
         }
@@ -280,12 +281,6 @@ impl Store {
         tx.commit().await?;
         Ok(())
     }
-}
-
-/// An address without its device.
-fn number(jid: &Jid) -> String {
-    let user = jid.user();
-    user.split(':').next().unwrap_or(user).to_owned()
 }
 
 pub(super) fn entry<'a>(

@@ -50,7 +50,21 @@ async fn what_was_committed_before_the_present_link_is_known_and_nothing_later(b
     );
     let batch = vec![sent_at("C", 3_000)];
     bench.accept(&fence, batch).await.expect("ours");
-    assert_eq!(known(bench).await, Some(2_000));
+    link(bench, &fence, "49151000009:2").await;
+    assert_eq!(
+        known(bench).await,
+        Some(2_000),
+        "said again of the same device"
+    );
+    let ended = bench.store.record_unlink(&fence, "logged out").await;
+    ended.expect("ours");
+    let now = bench.store.now_ms().await.expect("answers");
+    while bench.store.now_ms().await.expect("answers") == now {}
+    assert_eq!(
+        known(bench).await,
+        Some(3_000),
+        "a link that is not recorded yet"
+    );
 }
 
 async fn messages_of_a_number_that_was_replaced_do_not_count(bench: &Bench) {

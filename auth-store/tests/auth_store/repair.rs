@@ -331,3 +331,19 @@ async fn a_broken_medium_is_refused_instead_of_repaired() {
     assert!(shelf.0.lock().unwrap().contains_key(&key));
     assert!(account.repairs.lock().unwrap().is_empty());
 }
+
+#[tokio::test]
+async fn sessions_that_are_dropped_as_useless_are_counted_by_device() {
+    let account = Account::new();
+    let shelf = Arc::new(Shelf::default());
+    let auth = account.over(shelf.clone()).await.unwrap();
+    let other = "100000000000001:3@lid.0";
+    let drop = async |device| auth.note_dropped_session(device, "unreadable").await;
+    assert_eq!(drop(ALICE).await.unwrap(), 1);
+    assert_eq!(drop(ALICE).await.unwrap(), 2);
+    assert_eq!(drop(other).await.unwrap(), 1);
+    auth.close().await.unwrap();
+    let auth = account.over(shelf).await.unwrap();
+    let again = auth.note_dropped_session(ALICE, "unreadable").await;
+    assert_eq!(again.unwrap(), 3, "a restart goes on counting");
+}

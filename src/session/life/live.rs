@@ -200,8 +200,9 @@ impl<'a> Live<'a> {
     /// Builds the session anew with the device that wrote `unread`.
     fn rebuild(&mut self, connection: &Connection, unread: Arc<MessageInfo>) {
         let (context, client) = (self.life.context.clone(), connection.client().clone());
+        let auth = self.auth.clone();
         self.tasks
-            .spawn(async move { peers::rebuild(&context, &client, &unread).await });
+            .spawn(async move { peers::rebuild(&context, &auth, &client, &unread).await });
     }
 
     /// Looks for missing messages, unless it is doing so already: asking for them takes its time, and
@@ -290,20 +291,14 @@ impl<'a> Live<'a> {
                 return;
             }
         }
-        let recorded =
-            context
-                .store
-                .record_link(&context.fence, &jid, Some(&lid), self.auth_home());
+        let recorded = context.store.record_link(
+            &context.fence,
+            &jid,
+            Some(&lid),
+            self.life.auth_home(self.medium),
+        );
         self.life.told(recorded.await);
         info!(account = %context.account, number = %jid, "[whatsapp] Linked");
-    }
-
-    /// The installation that has the auth state, when it is a local one.
-    fn auth_home(&self) -> Option<&str> {
-        match self.medium {
-            AuthMedium::Local => Some(&self.life.context.home.installation),
-            AuthMedium::Remote => None,
-        }
     }
 
     async fn logged_in(&mut self, connection: &Connection, attempts: &mut Attempts) {
@@ -314,7 +309,7 @@ impl<'a> Live<'a> {
             Ok(Some(account)) => {
                 account.linked_at.is_some()
                     && account.auth_medium == Some(self.medium)
-                    && account.auth_home.as_deref() == self.auth_home()
+                    && account.auth_home.as_deref() == self.life.auth_home(self.medium)
             }
             Ok(None) => false,
             Err(_) => true,

@@ -19,7 +19,7 @@ use crate::ids::{Jid, mask};
 use crate::session::connection::{Connection, Errand};
 use crate::session::linking::Linking;
 use crate::session::observer::Signal;
-use crate::store::{Account, StoreError};
+use crate::store::{Account, AuthMedium, StoreError};
 use crate::telemetry::event::{self, Event};
 
 /// How long the device of a phone that is turned away may take to log in, and to log out.
@@ -43,10 +43,12 @@ impl Life<'_> {
     }
 
     /// Looks at credentials that are linked and not yet in use: a process may have died in between.
-    /// Nothing is connected with them before it is known whose they are.
+    /// Nothing is connected with them before it is known whose they are, and before the store knows of
+    /// the link: what is committed from now on came by it.
     pub(super) async fn look_at_stranger(
         &self,
         auth: &AuthStore,
+        kind: AuthMedium,
         attempts: &mut Attempts,
     ) -> Option<Next> {
         let device = match auth.load().await {
@@ -58,13 +60,31 @@ impl Life<'_> {
         let pn = Jid::new(device.pn?.to_string());
         let lid = device.lid.map(|lid| Jid::new(lid.to_string()));
         self.told(attempts.linking.look(self.context).await.map(drop));
-        match self.is_welcome(&attempts.linking, &pn, lid.as_ref()).await {
+        let known = async {
+            let welcome = self.is_welcome(&attempts.linking, &pn, lid.as_ref());
+            if !welcome.await? {
+                return Ok(false);
+            }
+            let (store, fence) = (&self.context.store, &self.context.fence);
+            let home = self.auth_home(kind);
+            store.record_link(fence, &pn, lid.as_ref(), home).await?;
+            Ok(true)
+        };
+        match known.await {
             Ok(true) => None,
             Ok(false) => Some(Next::TurnAway { number: pn }),
             Err(error) => {
                 self.told(Err(error));
                 Some(Next::Pause(ASK_AGAIN))
             }
+        }
+    }
+
+    /// The installation that has the auth state, when it is a local one.
+    pub(super) fn auth_home(&self, kind: AuthMedium) -> Option<&str> {
+        match kind {
+            AuthMedium::Local => Some(&self.context.home.installation),
+            AuthMedium::Remote => None,
         }
     }
 
