@@ -239,6 +239,7 @@ async fn cleared_credentials_are_kept_until_they_are_pruned() {
     done(stage, &["auth", "quarantine", "prune", "--yes"]).await;
     let kept = json(stage, &["auth", "quarantine", "list"]).await;
     assert_eq!(kept.as_array().map(Vec::len), Some(1), "it is not old yet");
+    theatre.connected(&worker, 3).await;
     let prune = [
         "auth",
         "quarantine",

@@ -6,7 +6,7 @@ use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
 
 use auth_store::{RecordStore, Snapshot};
-use clap::Args;
+use clap::{ArgGroup, Args};
 
 use super::Desk;
 use super::custody::Custody;
@@ -96,12 +96,13 @@ fn write_new(path: &Path, bytes: &[u8]) -> Result<(), CliError> {
 }
 
 #[derive(Debug, Args)]
+#[command(group = ArgGroup::new("source").required(true))]
 pub(in crate::cli) struct Import {
     /// The file that `auth export` wrote.
-    #[arg(required_unless_present = "baileys", conflicts_with = "baileys")]
+    #[arg(group = "source")]
     file: Option<PathBuf>,
     /// A Baileys auth folder instead (creds.json and its neighbours). Stop its own client for good.
-    #[arg(long, value_name = "DIR")]
+    #[arg(long, value_name = "DIR", group = "source")]
     baileys: Option<PathBuf>,
     /// The account that goes on with these credentials; made when there is none of this name.
     #[arg(long, default_value = "default")]
