@@ -160,7 +160,7 @@ impl AccountState {
         match self {
             Self::Disabled => "disabled in the store".to_owned(),
             Self::Ineligible { auth_home } => format!(
-                "ineligible: the local auth state of this account is on installation {auth_home}; run the worker there"
+                "ineligible: the local auth state of this account is on installation {auth_home}; run the worker there, or move it to the shared store there by `auth migrate --to remote`"
             ),
             Self::Standby => "standby".to_owned(),
             Self::Acquiring => "acquiring".to_owned(),
