@@ -20,6 +20,7 @@ macro_rules! on_every_engine {
 
 mod accounts;
 mod auth;
+mod auth_orders;
 mod backfill;
 mod changes;
 mod fence;

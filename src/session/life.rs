@@ -3,6 +3,7 @@
 mod answers;
 mod attempts;
 mod auth;
+mod failure;
 mod live;
 mod mark;
 mod number;
@@ -191,7 +192,7 @@ impl Life<'_> {
         let phone = attempts.linking.phone().filter(|_| !linked);
         let opened = Connection::open(self.context, auth, Errand::Operate { phone }).await;
         let (mut connection, mut signals) =
-            opened.map_err(|error| Next::Finish(auth::unreadable(&error)))?;
+            opened.map_err(|error| Next::Finish(failure::unreadable(&error)))?;
         attempts.begin();
         let mut live = Live::new(self, auth, kind);
         let mut pulse = Pulse::new(self.context.probe);

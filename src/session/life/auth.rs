@@ -1,26 +1,23 @@
 //! Opening, closing and retiring the auth state of a term.
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use auth_store::{
-    AccountName, AuthStore, Credentials, KeyRing, LocalMedium, OpenError, OpenMediumError, Options,
-    RecordError, RecordStore, Sealer,
+    AccountName, AuthStore, Credentials, KeyRing, LocalMedium, Options, RecordStore, Sealer,
 };
 use tracing::warn;
 
-use super::mark::{MarkError, Marked, Shelf, ShelfError, is_older_copy};
+use super::failure::{
+    Unopened, busy, needs_a_person, not_opened, open_failed, records_failed, shelf_failed,
+    store_failed, unusable,
+};
+use super::mark::{MarkError, Marked, Shelf, is_older_copy};
 use super::{Life, Outcome};
 use crate::config::KEY_CURE;
-use crate::lease::keeper::Loss;
 use crate::session::missing::StoreLedger;
 use crate::session::state::SessionState;
-use crate::store::{Account, AuthMedium, AuthOrder, RemoteMedium, StoreError};
+use crate::store::{Account, AuthMedium, AuthOrder, RemoteMedium};
 use crate::telemetry::event::{self, Event};
-
-/// Between two tries to use an auth state that a person must mend, and one that is merely busy.
-const UNUSABLE: Duration = Duration::from_mins(1);
-const BUSY: Duration = Duration::from_secs(1);
 
 /// Where the account's auth state lies, open for this term.
 pub(super) struct Medium {
@@ -39,23 +36,6 @@ impl Medium {
         }
         if let Some(local) = self.local {
             local.close().await;
-        }
-    }
-}
-
-/// Why a medium was not opened.
-pub(super) enum Unopened {
-    /// As it is, it cannot be used, and the session is over.
-    Over(Outcome),
-    /// It is damaged. It may be put aside when an operator clears the account.
-    Damaged(RecordError),
-}
-
-impl From<Unopened> for Outcome {
-    fn from(unopened: Unopened) -> Self {
-        match unopened {
-            Unopened::Over(outcome) => outcome,
-            Unopened::Damaged(error) => unusable("auth_unusable", &error),
         }
     }
 }
@@ -150,13 +130,12 @@ impl Life<'_> {
         };
         match missing {
             None => Ok(()),
-            Some(missing) => Err(Outcome::Unusable {
-                code: "auth_missing",
-                detail: format!(
+            Some(missing) => Err(needs_a_person(
+                "auth_missing",
+                format!(
                     "account '{account}' is linked, but {missing}: restore it, or give the link up with `whatsapp-worker link --account {account} --again`"
                 ),
-                retry: UNUSABLE,
-            }),
+            )),
         }
     }
 
@@ -181,16 +160,15 @@ impl Life<'_> {
             writes: head.writes,
             known_writes: mark.writes,
         });
-        Err(Outcome::Unusable {
-            code: "auth_rolled_back",
-            detail: format!(
+        Err(needs_a_person(
+            "auth_rolled_back",
+            format!(
                 "the auth state of account '{account}' in {place} is an older copy: it has {has} writes, and {known} were known. Put the newer one back; or go on with this one by `whatsapp-worker auth accept-rollback {account}`; or link anew by `whatsapp-worker auth clear {account}`",
                 place = medium.records.place(),
                 has = head.writes,
                 known = mark.writes,
             ),
-            retry: UNUSABLE,
-        })
+        ))
     }
 
     pub(super) async fn open_auth(&self, medium: &mut Medium) -> Result<Arc<AuthStore>, Outcome> {
@@ -240,14 +218,13 @@ impl Life<'_> {
     fn key(&self, kind: AuthMedium) -> Result<KeyRing, Outcome> {
         let home = &self.context.home;
         if kind == AuthMedium::Remote && home.configured.is_none() {
-            return Err(Outcome::Unusable {
-                code: "auth_unusable",
-                detail: format!(
+            return Err(needs_a_person(
+                "auth_unusable",
+                format!(
                     "the auth state of account '{}' is in the shared store, and this worker has no key for it: {KEY_CURE}",
                     self.context.account
                 ),
-                retry: UNUSABLE,
-            });
+            ));
         }
         home.ring()
             .map_err(|error| unusable("auth_unusable", &error))
@@ -293,118 +270,5 @@ impl Life<'_> {
     ) -> Result<(), Outcome> {
         let retired = auth.retire(reason).await;
         retired.map_err(|error| records_failed("auth_unusable", error))
-    }
-}
-
-fn not_opened(error: OpenMediumError) -> Unopened {
-    match error {
-        OpenMediumError::Fenced { .. } => Unopened::Over(Outcome::Lost(Loss::Refused)),
-        OpenMediumError::Records(error) if error.is_transient() => Unopened::Over(busy(&error)),
-        OpenMediumError::Records(error) => Unopened::Damaged(error),
-        error => Unopened::Over(unusable("auth_unusable", &error)),
-    }
-}
-
-pub(super) fn open_failed(error: OpenError) -> Outcome {
-    match error {
-        OpenError::Records(error) => records_failed("auth_damaged", error),
-        error => unusable("auth_damaged", &error),
-    }
-}
-
-/// What a failed call of the medium makes of the session: `code`, when a person must act.
-pub(super) fn records_failed(code: &'static str, error: RecordError) -> Outcome {
-    match error {
-        RecordError::Fenced { .. } => Outcome::Lost(Loss::Refused),
-        error if error.is_transient() => busy(&error),
-        error => unusable(code, &error),
-    }
-}
-
-fn shelf_failed(error: &ShelfError) -> Outcome {
-    match error {
-        ShelfError::Store(error) => store_failed(error),
-        ShelfError::File { .. } => unusable("auth_unusable", error),
-    }
-}
-
-/// What the library says when it cannot read the auth state.
-pub(super) fn unreadable(error: &anyhow::Error) -> Outcome {
-    let cause = error
-        .chain()
-        .find_map(|cause| cause.downcast_ref::<RecordError>());
-    match cause {
-        Some(cause) => records_failed("auth_damaged", cause.clone()),
-        None => unusable("auth_damaged", error.as_ref()),
-    }
-}
-
-pub(super) fn store_failed(error: &StoreError) -> Outcome {
-    match error {
-        StoreError::Fenced(_) => Outcome::Lost(Loss::Refused),
-        StoreError::Unavailable(_) => busy(error),
-        StoreError::Rejected(_) | StoreError::Unusable(_) => unusable("auth_unusable", error),
-    }
-}
-
-/// Somebody else has the file or the store for the moment: perhaps a frozen process in the middle of a
-/// transaction.
-pub(super) fn busy(error: &dyn std::error::Error) -> Outcome {
-    Outcome::Unusable {
-        code: "store_busy",
-        detail: format!("the store is busy: {error}"),
-        retry: BUSY,
-    }
-}
-
-pub(super) fn unusable(code: &'static str, error: &dyn std::error::Error) -> Outcome {
-    let mut detail = error.to_string();
-    let mut source = error.source();
-    while let Some(cause) = source {
-        detail = format!("{detail}: {cause}");
-        source = cause.source();
-    }
-    Outcome::Unusable {
-        code,
-        detail,
-        retry: UNUSABLE,
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use std::sync::Arc;
-
-    use super::*;
-
-    fn told_by_the_library(error: RecordError) -> Outcome {
-        let error = wacore::store::error::StoreError::from(error);
-        unreadable(&anyhow::Error::new(error).context("building the client"))
-    }
-
-    #[test]
-    fn a_state_that_does_not_answer_is_busy_and_one_that_is_damaged_needs_a_person() {
-        let silent = std::io::Error::from(std::io::ErrorKind::TimedOut);
-        let busy = told_by_the_library(RecordError::Unavailable(Arc::new(silent)));
-        assert!(
-            matches!(&busy, Outcome::Unusable { code: "store_busy", retry, .. } if *retry == BUSY),
-            "{busy:?}"
-        );
-        let damaged = told_by_the_library(RecordError::Damaged {
-            place: "here".to_owned(),
-            detail: "torn".to_owned(),
-        });
-        assert!(
-            matches!(
-                &damaged,
-                Outcome::Unusable {
-                    code: "auth_damaged",
-                    ..
-                }
-            ),
-            "{damaged:?}"
-        );
-        let fenced = told_by_the_library(RecordError::Fenced { ours: 1, stored: 2 });
-        assert_eq!(fenced, Outcome::Lost(Loss::Refused));
     }
 }

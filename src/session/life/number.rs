@@ -12,7 +12,7 @@ use tracing::debug;
 use wacore::store::traits::DeviceStore;
 
 use super::attempts::{Attempts, Next};
-use super::auth::unreadable;
+use super::failure::unreadable;
 use super::{Life, Outcome};
 use crate::clock::Boot;
 use crate::ids::{Jid, mask};

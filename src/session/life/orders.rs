@@ -9,7 +9,8 @@ use auth_store::{AuthStore, LocalMedium, quarantine};
 use tracing::warn;
 
 use super::attempts::Next;
-use super::auth::{Medium, Unopened, busy, open_failed, store_failed};
+use super::auth::Medium;
+use super::failure::{Unopened, busy, open_failed, store_failed};
 use super::{Life, Outcome};
 use crate::session::state::SessionState;
 use crate::store::{AskedOrder, AuthMedium, AuthOrder};
