@@ -10,6 +10,7 @@ use serde::de::DeserializeOwned;
 use crate::record::{RecordError, RecordKey, after_prefix};
 use crate::record_name::{Family, RecordName};
 use crate::repair::Unusable;
+use crate::writer::{FIRST_PAUSE, LONGEST_PAUSE};
 use crate::{AuthStore, Damage, Poison};
 
 type Result<T> = std::result::Result<T, RecordError>;
@@ -97,7 +98,7 @@ impl AuthStore {
         if let Some(known) = shared.cache.get(name) {
             return Ok(Ok(known));
         }
-        let loaded = shared.medium.load(&key).await;
+        let loaded = self.patiently(|| shared.medium.load(&key)).await;
         let value = match loaded.map_err(|error| self.medium_failed(error))? {
             Some(sealed) => match shared.sealer.try_open(&key, sealed) {
                 Ok(value) => Some(value),
@@ -116,7 +117,7 @@ impl AuthStore {
         decode: impl Fn(&Bytes) -> Decoded<T> + Send + Sync,
     ) -> Result<Vec<Option<T>>> {
         let keys: Vec<RecordKey> = names.iter().map(|name| self.key(name)).collect();
-        let loaded = self.shared.medium.load_many(&keys).await;
+        let loaded = self.patiently(|| self.shared.medium.load_many(&keys)).await;
         let loaded = loaded.map_err(|error| self.medium_failed(error))?;
         let mut found: HashMap<RecordKey, Bytes> = loaded.into_iter().collect();
         let mut values = Vec::with_capacity(names.len());
@@ -137,7 +138,9 @@ impl AuthStore {
     ) -> Result<Vec<(RecordName, T)>> {
         let generation = self.shared.generation.prefix();
         let prefix = format!("{generation}{}", family.prefix([]));
-        let loaded = self.shared.medium.load_prefix(&prefix).await;
+        let loaded = self
+            .patiently(|| self.shared.medium.load_prefix(&prefix))
+            .await;
         let mut found = Vec::new();
         for (key, sealed) in loaded.map_err(|error| self.medium_failed(error))? {
             let name = family
@@ -175,7 +178,9 @@ impl AuthStore {
         let generation = self.shared.generation.prefix();
         let from = format!("{generation}{from}");
         let before = format!("{generation}{before}");
-        let listed = self.shared.medium.keys(&from, &before, limit).await;
+        let listed = self
+            .patiently(|| self.shared.medium.keys(&from, &before, limit))
+            .await;
         let keys = listed.map_err(|error| self.medium_failed(error))?;
         Ok(keys
             .iter()
@@ -197,6 +202,29 @@ impl AuthStore {
 
     pub(crate) fn bad_value(&self, name: &RecordName, error: impl fmt::Display) -> RecordError {
         RecordError::value(&self.key(name), error)
+    }
+
+    /// Asks a medium that does not answer again while writing is allowed, as writes do: to the library, a
+    /// session that cannot be read is a message that cannot be decrypted.
+    async fn patiently<T, F>(&self, ask: impl Fn() -> F) -> Result<T>
+    where
+        F: Future<Output = Result<T>> + Send,
+    {
+        let mut pause = FIRST_PAUSE;
+        loop {
+            let answer = ask().await;
+            match &answer {
+                Err(error)
+                    if error.is_transient()
+                        && (self.shared.may_write)()
+                        && self.shared.poison.borrow().is_none() =>
+                {
+                    tokio::time::sleep(pause).await;
+                    pause = (pause * 2).min(LONGEST_PAUSE);
+                }
+                _ => return answer,
+            }
+        }
     }
 
     /// A damaged medium stops the store: what it says cannot be relied on.

@@ -34,8 +34,8 @@ use crate::sealer::GenerationSealer;
 const QUEUE: usize = 256;
 /// Requests that share a transaction at most.
 const GROUP: usize = 128;
-const FIRST_PAUSE: Duration = Duration::from_millis(10);
-const LONGEST_PAUSE: Duration = Duration::from_secs(1);
+pub(crate) const FIRST_PAUSE: Duration = Duration::from_millis(10);
+pub(crate) const LONGEST_PAUSE: Duration = Duration::from_secs(1);
 
 /// Changes that become durable together; the last one of a name counts.
 #[derive(Default)]

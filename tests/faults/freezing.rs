@@ -119,6 +119,10 @@ fn auth_file(theatre: &Theatre) -> PathBuf {
 }
 
 async fn is_free(file: &Path) -> bool {
+    if !file.exists() {
+        // The auth state is in the shared store.
+        return true;
+    }
     let options = sqlx::sqlite::SqliteConnectOptions::new()
         .filename(file)
         .busy_timeout(Duration::from_millis(50));
