@@ -144,6 +144,15 @@ impl Desk {
         })
     }
 
+    async fn has_state(&self) -> Result<bool, CliError> {
+        let Some(view) = self.look().await? else {
+            return Ok(false);
+        };
+        let head = view.head().await;
+        let head = head.map_err(|error| CliError::Auth(chain(&error)))?;
+        Ok(head.is_some_and(|head| head.keys.count() > 0))
+    }
+
     fn nothing_here(&self) -> CliError {
         CliError::Failed(format!(
             "account '{account}' has no auth state yet: `whatsapp-worker link --account {account}` links it",

@@ -47,7 +47,7 @@ impl Export {
         let passphrase = self.passphrase.read(true)?;
         let custody = Custody::take(&desk).await?;
         let taken = async {
-            let medium = custody.open(&desk, desk.kind()).await?;
+            let medium = custody.open(&desk, desk.kind(), false).await?;
             let taken = Snapshot::take(&*medium.records(), &sealer).await;
             medium.close().await;
             taken.map_err(|error| CliError::Auth(chain(&error)))
@@ -144,7 +144,7 @@ impl Import {
         }
         let custody = Custody::take(&desk).await?;
         let imported = async {
-            let medium = custody.open(&desk, kind).await?;
+            let medium = custody.open(&desk, kind, true).await?;
             let installed = async {
                 self.check_age(&desk, &*medium.records(), &mut snapshot)
                     .await?;

@@ -74,8 +74,27 @@ impl Custody {
         self.leases.close().await;
     }
 
-    /// Opens the account's medium in this term's name.
-    pub(super) async fn open(&self, desk: &Desk, kind: AuthMedium) -> Result<Medium, CliError> {
+    /// Opens the account's medium in this term's name. Only who brings credentials may `begin` one:
+    /// an empty one in the place of a lost one would hide the loss.
+    pub(super) async fn open(
+        &self,
+        desk: &Desk,
+        kind: AuthMedium,
+        begin: bool,
+    ) -> Result<Medium, CliError> {
+        let now = desk.store.account(&desk.account).await?;
+        let same = now.is_some_and(|now| {
+            (now.auth_medium, &now.auth_home) == (desk.known.auth_medium, &desk.known.auth_home)
+        });
+        if !same {
+            return Err(CliError::TryLater(format!(
+                "the auth state of account '{}' was moved meanwhile: try again",
+                desk.account
+            )));
+        }
+        if !begin && !desk.has_state().await? {
+            return Err(desk.nothing_here());
+        }
         let auth = |error: &dyn std::error::Error| CliError::Auth(chain(error));
         Ok(match kind {
             AuthMedium::Local => {

@@ -145,7 +145,7 @@ async fn rotate_one(desk: &Desk) -> Result<&'static str, CliError> {
     let sealer = desk.sealer(desk.kind())?;
     let custody = Custody::take(desk).await?;
     let sealed = async {
-        let medium = custody.open(desk, desk.kind()).await?;
+        let medium = custody.open(desk, desk.kind(), false).await?;
         let sealed = reseal(&*medium.records(), &sealer).await;
         medium.close().await;
         sealed.map_err(|error| CliError::Auth(chain(&error)))

@@ -68,7 +68,7 @@ async fn move_to(
     sealer: &Sealer,
     to: AuthMedium,
 ) -> Result<usize, CliError> {
-    let from = custody.open(desk, desk.kind()).await?;
+    let from = custody.open(desk, desk.kind(), false).await?;
     let read = async {
         // The key file of this disk seals nothing that other machines are to open.
         reseal(&*from.records(), sealer)

@@ -88,7 +88,7 @@ async fn delete(account: &AccountId, age: Duration, yes: bool) -> Result<(), Cli
         clock::wall_ms().saturating_sub(i64::try_from(age.as_millis()).unwrap_or(i64::MAX));
     let custody = Custody::take(&desk).await?;
     let pruned = async {
-        let medium = custody.open(&desk, desk.kind()).await?;
+        let medium = custody.open(&desk, desk.kind(), false).await?;
         let pruned = prune(&*medium.records(), &sealer, before).await;
         medium.close().await;
         pruned.map_err(|error| CliError::Auth(chain(&error)))
