@@ -71,7 +71,7 @@ impl Link {
         let shutdown = Shutdown::listen(app.shared().config.shutdown_grace)?;
         let stop = shutdown.token().child_token();
         let standbys = 0;
-        let (_nobody_posts, postings) = watch::channel(Posting { account, standbys });
+        let (posts, postings) = watch::channel(Posting { account, standbys });
         let supervisor = Supervisor::new(
             app.shared().clone(),
             self.account.clone(),
@@ -80,7 +80,7 @@ impl Link {
             Board::default(),
         );
         let operating = tokio::spawn(supervisor.run());
-        let outcome = self.show(&store, shutdown.token()).await;
+        let outcome = self.show(&store, &posts, shutdown.token()).await;
         stop.cancel();
         if let Err(error) = operating.await {
             eprintln!("the session failed: {error}");
@@ -91,11 +91,17 @@ impl Link {
     }
 
     /// Shows each new code until the account is linked and connected.
-    async fn show(&self, store: &Store, stop: &CancellationToken) -> Result<(), CliError> {
+    async fn show(
+        &self,
+        store: &Store,
+        posts: &watch::Sender<Posting>,
+        stop: &CancellationToken,
+    ) -> Result<(), CliError> {
         let mut shown: Option<String> = None;
         let mut told: Option<String> = None;
         loop {
             self.wish(store).await?;
+            self.post(store, posts).await?;
             let wanted = match self.phone {
                 Some(_) => LinkCodeKind::Pairing,
                 None => LinkCodeKind::Qr,
@@ -128,6 +134,17 @@ impl Link {
                 () = tokio::time::sleep(LOOK) => {}
             }
         }
+    }
+
+    /// Tells our own session of what operators change meanwhile.
+    async fn post(&self, store: &Store, posts: &watch::Sender<Posting>) -> Result<(), CliError> {
+        let account = store.account(&self.account).await?;
+        posts.send_if_modified(|posting| {
+            let changed = posting.account != account;
+            posting.account = account;
+            changed
+        });
+        Ok(())
     }
 
     /// Lets the holder know what is wanted, and that somebody looks.

@@ -42,6 +42,10 @@ impl Linking {
     pub(super) fn begin_anew(&mut self, now: Boot) {
         self.began = now;
         self.turned_away = false;
+        // It was about the link that is over now; who still wants it says so again.
+        if let Some(wish) = &mut self.wish {
+            wish.replace_number = false;
+        }
     }
 
     /// Reads what is wished for. `true`: another code than the one that is shown.
@@ -161,6 +165,25 @@ mod tests {
         );
         linking.begin_anew(after(60));
         assert!(linking.worthwhile(false, after(69)), "logged out just now");
+    }
+
+    #[test]
+    fn another_number_is_welcome_for_one_link_and_by_a_wish_alone() {
+        let mut linking = Linking::new(None, START);
+        assert!(!linking.replaces_number());
+        let wished = LinkWish {
+            replace_number: true,
+            ..wish(None, 1)
+        };
+        linking.hear(Some(wished.clone()));
+        assert!(linking.replaces_number());
+        linking.hear(None);
+        assert!(linking.replaces_number(), "the code is still shown");
+        linking.begin_anew(after(1));
+        assert!(!linking.replaces_number(), "that link is over");
+        linking.hear(Some(wished));
+        linking.hear(Some(wish(None, 2)));
+        assert!(!linking.replaces_number(), "somebody else looks");
     }
 
     #[test]

@@ -1,6 +1,7 @@
 //! Opening, closing and retiring the auth state of a term.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use auth_store::{
     AccountName, AuthStore, Credentials, KeyRing, LocalMedium, Options, RecordStore, Sealer,
@@ -19,6 +20,9 @@ use crate::session::state::SessionState;
 use crate::store::{Account, AuthMedium, AuthOrder, RemoteMedium};
 use crate::telemetry::event::{self, Event};
 
+/// How long the last mark of a term may take: the release of the lease waits for it.
+const LAST_MARK: Duration = Duration::from_secs(1);
+
 /// Where the account's auth state lies, open for this term.
 pub(super) struct Medium {
     pub(super) kind: AuthMedium,
@@ -31,8 +35,11 @@ pub(super) struct Medium {
 impl Medium {
     /// Closes it. `settled`: the lease is still ours, so the mark may follow a last time.
     pub(super) async fn close(self, settled: bool) {
-        if settled && let Err(error) = self.records.mark_now().await {
-            warn!(%error, "the mark of the auth state could not be set");
+        if settled {
+            let marked = tokio::time::timeout(LAST_MARK, self.records.mark_now()).await;
+            if !matches!(marked, Ok(Ok(()))) {
+                warn!("the last writes of the auth state are not in its mark");
+            }
         }
         if let Some(local) = self.local {
             local.close().await;

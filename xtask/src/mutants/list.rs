@@ -219,9 +219,9 @@ pub const MUTATIONS: &[Mutation] = &[
         breaks: "acknowledges messages before they are committed",
         file: "src/session/hook.rs",
         edits: &[(
-            "        if let Err(error) = self.intake.accept(messages).await {
+            "        if let Err(error) = intake.accept(messages).await {
             self.broken.cancel();",
-            "        let (intake, broken) = (self.intake.clone(), self.broken.clone());
+            "        let (intake, broken) = (intake.clone(), self.broken.clone());
         drop(tokio::spawn(async move {
             if intake.accept(messages).await.is_err() {
                 broken.cancel();
@@ -231,6 +231,44 @@ pub const MUTATIONS: &[Mutation] = &[
         )],
         tests: &[Integration(
             "sessions::a_store_that_was_deleted_under_a_worker_acknowledges_nothing",
+        )],
+        short: false,
+    },
+    Mutation {
+        id: "auth-without-fence",
+        breaks: "lets a worker that was overtaken write remote auth state",
+        file: "src/store/auth/remote.rs",
+        edits: &[(
+            "self.view.store.begin_fenced(&self.fence).await?",
+            "self.view.store.begin().await?",
+        )],
+        tests: &[
+            Integration(
+                "store::auth::sqlite::a_stale_workers_write_is_refused_and_leaves_no_trace",
+            ),
+            Integration(
+                "store::auth::postgres::a_stale_workers_write_is_refused_and_leaves_no_trace",
+            ),
+        ],
+        short: true,
+    },
+    Mutation {
+        id: "older-copy-unnoticed",
+        breaks: "sends with ratchets that have gone back",
+        file: "src/session/life/mark.rs",
+        edits: &[("head.writes < mark.writes", "head.writes > mark.writes")],
+        tests: &[Unit(
+            "session::life::mark::tests::fewer_writes_than_the_mark_of_the_same_lineage_are_an_older_copy",
+        )],
+        short: false,
+    },
+    Mutation {
+        id: "any-number",
+        breaks: "mixes the conversations of two numbers",
+        file: "src/session/life/number.rs",
+        edits: &[("known.is_empty() ||", "true ||")],
+        tests: &[Unit(
+            "session::life::number::tests::another_spelling_is_the_same_number_and_another_number_is_not",
         )],
         short: false,
     },
