@@ -17,6 +17,9 @@ pub enum IdError {
     /// Worker ids appear in logs and in the lease table.
     #[error("worker id {0:?} is not valid: use 1 to 64 of a-z, A-Z, 0-9, '-', '_' and '.'")]
     Worker(String),
+    /// An upload is named by the answer that began it.
+    #[error("not an upload id (upl_…)")]
+    Upload,
 }
 
 fn is_plain(text: &str) -> bool {
@@ -275,6 +278,49 @@ impl JobId {
 impl Default for JobId {
     fn default() -> Self {
         Self::new()
+    }
+}
+
+/// A file in the store that waits to be sent.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
+pub struct UploadId(String);
+
+impl UploadId {
+    /// A fresh, time-ordered id.
+    #[expect(
+        clippy::new_without_default,
+        reason = "each call makes another one: no value is the default"
+    )]
+    pub fn new() -> Self {
+        Self(format!("upl_{}", Uuid::now_v7().simple()))
+    }
+
+    /// The id as it stands in the store.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl TryFrom<String> for UploadId {
+    type Error = IdError;
+    fn try_from(text: String) -> Result<Self, IdError> {
+        let id = text.strip_prefix("upl_").ok_or(IdError::Upload)?;
+        Uuid::try_parse(id).map_err(|_| IdError::Upload)?;
+        Ok(Self(text))
+    }
+}
+
+impl std::str::FromStr for UploadId {
+    type Err = IdError;
+    fn from_str(text: &str) -> Result<Self, IdError> {
+        Self::try_from(text.to_owned())
+    }
+}
+
+impl From<UploadId> for String {
+    fn from(id: UploadId) -> Self {
+        id.0
     }
 }
 

@@ -12,6 +12,7 @@ pub mod fleet;
 pub mod ids;
 pub mod inbound;
 pub mod lease;
+pub mod outbound;
 #[cfg(feature = "simulator")]
 pub mod rehearsal;
 pub mod session;
