@@ -324,6 +324,29 @@ impl From<UploadId> for String {
     }
 }
 
+/// A message in the outbox.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct OutboxId(pub String);
+
+impl OutboxId {
+    /// A fresh, time-ordered id.
+    pub fn new() -> Self {
+        Self(format!("out_{}", Uuid::now_v7().simple()))
+    }
+
+    /// The id as it stands in the store.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl Default for OutboxId {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -30,6 +30,7 @@ mod jobs;
 mod lease;
 mod link;
 mod missing;
+mod outbox;
 mod place;
 mod postgres;
 mod schema;
@@ -56,6 +57,10 @@ pub use jobs::{Job, JobDetail, JobFilter, JobStatus};
 pub use lease::{AcquireLease, LeaseRow};
 pub use link::{LinkCode, LinkCodeKind, LinkWish, SessionStatus};
 pub use missing::{Ledger, MissingMessage, MissingNote};
+pub use outbox::{
+    Attempt, Cancelled, ChatAddress, Claimed, Cursor, Dispatch, Enqueued, Origin, OutboxDetail,
+    OutboxFilter, OutboxRow, Proof, Recovered, Request, Retried, Settled, Talk, Turn,
+};
 pub use place::{Place, PostgresUrl, shown};
 pub use workers::{Registration, WorkerRow};
 
@@ -85,6 +90,7 @@ impl Engine {
                     "(EXTRACT(EPOCH FROM clock_timestamp()) * 1000)::BIGINT",
                 )
                 .replace("{FOR UPDATE}", "FOR UPDATE")
+                .replace("{FOR UPDATE SKIP LOCKED}", "FOR UPDATE SKIP LOCKED")
                 .replace("{FOR KEY SHARE}", "FOR KEY SHARE"),
         })
     }

@@ -1,7 +1,7 @@
 //! The one transaction that makes a message ours: fence, dedupe, conversation, lane, job.
 
 mod commit;
-mod conversation;
+pub(super) mod conversation;
 
 use sqlx::query;
 

@@ -14,10 +14,11 @@ use super::{Engine, Result, StoreError};
 use crate::clock::Boot;
 
 /// The text of each migration; its number is its place, from 1.
-const MIGRATIONS: [&str; 3] = [
+const MIGRATIONS: [&str; 4] = [
     include_str!("../../migrations/001_init.sql"),
     include_str!("../../migrations/002_fleet.sql"),
     include_str!("../../migrations/003_auth.sql"),
+    include_str!("../../migrations/005_outbox.sql"),
 ];
 
 /// The newest migration that this binary knows.

@@ -3,7 +3,7 @@
 use sqlx::query;
 
 use super::commit::Commit;
-use crate::ids::{ConversationId, Jid};
+use crate::ids::{AccountId, ConversationId, Jid};
 use crate::inbound::message::{Chat, Inbound, Party};
 use crate::store::connections::Tx;
 use crate::store::{Result, stored};
@@ -20,35 +20,16 @@ impl Commit<'_> {
             return Ok(known.clone());
         }
         let names = ChatNames::of(inbound);
-        let id = match self.known_conversation(tx, &names).await? {
+        let account = self.fence.account();
+        let id = match find(tx, account, &names).await? {
             Some(id) => {
                 self.teach(tx, &id, &names).await?;
                 id
             }
-            None => self.insert_conversation(tx, chat, &names).await?,
+            None => open(tx, account, chat, &names, self.now).await?,
         };
         self.conversations.insert(chat.clone(), id.clone());
         Ok(id)
-    }
-
-    /// The oldest, when two conversations turn out to be one.
-    async fn known_conversation(
-        &self,
-        tx: &mut Tx,
-        names: &ChatNames,
-    ) -> Result<Option<ConversationId>> {
-        let found: Option<String> = sqlx::query_scalar(
-            "SELECT conv FROM conversations
-             WHERE account_id = $1 AND (jid = $2 OR pn = $3 OR lid = $4)
-             ORDER BY created_at, conv LIMIT 1",
-        )
-        .bind(self.fence.account().as_str())
-        .bind(names.jid.as_deref())
-        .bind(names.pn.as_deref())
-        .bind(names.lid.as_deref())
-        .fetch_optional(tx)
-        .await?;
-        Ok(found.map(ConversationId))
     }
 
     /// An address that another conversation has already stays with that one.
@@ -71,34 +52,56 @@ impl Commit<'_> {
         .await?;
         Ok(())
     }
+}
 
-    async fn insert_conversation(
-        &self,
-        tx: &mut Tx,
-        chat: &Chat,
-        names: &ChatNames,
-    ) -> Result<ConversationId> {
-        let id = ConversationId::new();
-        query(
-            "INSERT INTO conversations(conv, account_id, kind, pn, lid, jid, name, created_at, last_message_at)
-             VALUES($1, $2, $3, $4, $5, $6, $7, $8, $8)",
-        )
-        .bind(id.as_str())
-        .bind(self.fence.account().as_str())
-        .bind(chat_kind(chat))
-        .bind(names.pn.as_deref())
-        .bind(names.lid.as_deref())
-        .bind(names.jid.as_deref())
-        .bind(names.name.as_deref())
-        .bind(self.now)
-        .execute(tx)
-        .await?;
-        Ok(id)
-    }
+/// The oldest, when two conversations turn out to be one.
+pub(in crate::store) async fn find(
+    tx: &mut Tx,
+    account: &AccountId,
+    names: &ChatNames,
+) -> Result<Option<ConversationId>> {
+    let found: Option<String> = sqlx::query_scalar(
+        "SELECT conv FROM conversations
+         WHERE account_id = $1 AND (jid = $2 OR pn = $3 OR lid = $4)
+         ORDER BY created_at, conv LIMIT 1",
+    )
+    .bind(account.as_str())
+    .bind(names.jid.as_deref())
+    .bind(names.pn.as_deref())
+    .bind(names.lid.as_deref())
+    .fetch_optional(tx)
+    .await?;
+    Ok(found.map(ConversationId))
+}
+
+/// Makes a conversation that [`find`] did not find.
+pub(in crate::store) async fn open(
+    tx: &mut Tx,
+    account: &AccountId,
+    chat: &Chat,
+    names: &ChatNames,
+    now: i64,
+) -> Result<ConversationId> {
+    let id = ConversationId::new();
+    query(
+        "INSERT INTO conversations(conv, account_id, kind, pn, lid, jid, name, created_at, last_message_at)
+         VALUES($1, $2, $3, $4, $5, $6, $7, $8, $8)",
+    )
+    .bind(id.as_str())
+    .bind(account.as_str())
+    .bind(chat_kind(chat))
+    .bind(names.pn.as_deref())
+    .bind(names.lid.as_deref())
+    .bind(names.jid.as_deref())
+    .bind(names.name.as_deref())
+    .bind(now)
+    .execute(tx)
+    .await?;
+    Ok(id)
 }
 
 /// What a conversation is found by, and the name that the other person shows.
-struct ChatNames {
+pub(in crate::store) struct ChatNames {
     jid: Option<String>,
     pn: Option<String>,
     lid: Option<String>,
@@ -116,6 +119,17 @@ impl ChatNames {
             pn: address(person.and_then(|p| p.pn.as_ref())),
             lid: address(person.and_then(|p| p.lid.as_ref())),
             name: shown.map(stored),
+        }
+    }
+
+    /// Of a chat that nobody has written in yet.
+    pub(in crate::store) fn of_chat(chat: &Chat) -> Self {
+        let (jid, person) = chat_columns(chat);
+        Self {
+            jid: jid.map(stored),
+            pn: address(person.and_then(|p| p.pn.as_ref())),
+            lid: address(person.and_then(|p| p.lid.as_ref())),
+            name: None,
         }
     }
 }
