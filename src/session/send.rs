@@ -10,10 +10,10 @@ use std::time::Duration;
 
 use tokio::sync::oneshot;
 use wacore_binary::Jid as WireJid;
+use waproto::whatsapp as wa;
 use whatsapp_rust::Client;
 use whatsapp_rust::send::SendOptions;
 
-use super::encode::{self, Outgoing};
 use crate::clock;
 use crate::ids::Jid;
 
@@ -72,7 +72,7 @@ impl Acks {
     }
 }
 
-/// Sends `outgoing` to `to` under the message id `id`; `Ok` means that the server took it. Repeating
+/// Sends `message` to `to` under the message id `id`; `Ok` means that the server took it. Repeating
 /// it with the same id is safe. If it is dropped, the message may have left.
 ///
 /// # Errors
@@ -81,7 +81,7 @@ pub(super) async fn send(
     client: &Arc<Client>,
     acks: &Acks,
     to: &Jid,
-    outgoing: &Outgoing,
+    message: &wa::Message,
     id: &str,
 ) -> Result<(), SendError> {
     let wire: WireJid = to
@@ -91,7 +91,7 @@ pub(super) async fn send(
     let answer = acks.expect(id);
     let sent = async {
         flush(client).await?;
-        hand_over(client, wire, to, outgoing, id).await?;
+        hand_over(client, wire, message, id).await?;
         match tokio::time::timeout(ACK, answer).await {
             Ok(Ok(None)) => Ok(()),
             Ok(Ok(Some(code))) => Err(SendError::Refused(code)),
@@ -118,14 +118,12 @@ async fn flush(client: &Arc<Client>) -> Result<(), SendError> {
 async fn hand_over(
     client: &Arc<Client>,
     wire: WireJid,
-    to: &Jid,
-    outgoing: &Outgoing,
+    message: &wa::Message,
     id: &str,
 ) -> Result<(), SendError> {
     let send = || async {
-        let message = encode::message(outgoing, to, clock::wall_ms());
         let options = SendOptions::default().with_message_id(id);
-        let sent = client.send_message_with_options(wire.clone(), message, options);
+        let sent = client.send_message_with_options(wire.clone(), message.clone(), options);
         match sent.await {
             Ok(_) => Ok(()),
             Err(error) => {

@@ -10,13 +10,13 @@ use wacore::iq::keepalive::KeepaliveSpec;
 use wacore::iq::spec::IqSpec;
 use wacore::types::message::MessageInfo;
 use wacore_binary::Jid as WireJid;
+use waproto::whatsapp as wa;
 
 use super::Life;
 use super::attempts::Attempts;
 use crate::clock::Boot;
 use crate::ids::Jid;
 use crate::session::connection::Connection;
-use crate::session::encode::{Outgoing, Text};
 use crate::session::observer::Signal;
 use crate::session::send::{self, Acks};
 use crate::session::state::SessionState;
@@ -240,7 +240,10 @@ impl<'a> Live<'a> {
                 "3EB0{}",
                 &uuid::Uuid::new_v4().simple().to_string()[..18].to_uppercase()
             );
-            let text = Outgoing::Text(Text::from("thank you".to_owned()));
+            let text = wa::Message {
+                conversation: Some("thank you".to_owned()),
+                ..Default::default()
+            };
             match send::send(&client, &acks, &chat, &text, &id).await {
                 Ok(()) => event::emit(Event::Sent {
                     account: &account,
