@@ -3,6 +3,7 @@
 //! from and the fix, and ends the process with exit code 78.
 
 mod accounts;
+mod agents;
 pub mod settings;
 mod source;
 
@@ -17,6 +18,7 @@ use crate::session::endpoint::{NetworkSettings, WsUrl};
 use crate::store::{AuthMedium, Place, StoreOptions};
 
 pub use accounts::Accounts;
+pub use agents::AgentConfig;
 pub use source::{Origin, Values};
 
 /// More than one process can serve.
@@ -122,6 +124,8 @@ pub struct Config {
     pub shutdown_grace: Duration,
     /// Auth state.
     pub auth: AuthConfig,
+    /// How agents reach this process, and it them.
+    pub agents: AgentConfig,
     /// Who is heard.
     pub policy: Policy,
     /// What becomes of messages that arrived while an account was not linked.
@@ -238,6 +242,7 @@ impl Config {
             lease,
             shutdown_grace: values.millis("SHUTDOWN_GRACE_MS")?.unwrap_or_default(),
             auth,
+            agents: AgentConfig::parse(values)?,
             policy,
             backfill: values
                 .get("WHATSAPP_RELINK_BACKFILL")

@@ -4,6 +4,7 @@
 //! Imports go one way: `app` → `supervisor` → `session`, `inbound` → `store` → `ids`, `clock`.
 //! `ARCHITECTURE.md` tells the two journeys of a message and the invariants that hold them up.
 
+pub mod api;
 pub mod app;
 pub mod cli;
 pub mod clock;
@@ -20,3 +21,4 @@ pub mod shutdown;
 pub mod store;
 pub mod supervisor;
 pub mod telemetry;
+pub mod webhooks;

@@ -187,6 +187,20 @@ pub const SETTINGS: &[Setting] = &[
         "20000",
         "Silence of the server before it is asked for a sign of life, 500 to 30000; half of it is the time to answer",
     ),
+    plain(
+        "HTTP_LISTEN",
+        "127.0.0.1:8080",
+        "Address and port of the HTTP API for agents; empty: none. No TLS: beyond this machine put a proxy in front",
+    ),
+    secret(
+        "AGENT_SECRET",
+        "What agents show as Bearer token or sign requests with; several, separated by spaces, while it is changed",
+    ),
+    plain(
+        "WEBHOOKS_FILE",
+        "",
+        "TOML file of webhooks that jobs are pushed to, beside those made by the API",
+    ),
     #[cfg(feature = "simulator")]
     plain(
         "SIMULATOR_SESSIONS",
@@ -205,7 +219,6 @@ pub const SETTINGS: &[Setting] = &[
 /// than passed over.
 pub const NOT_YET: &[&str] = &[
     "ADMIN_API_TOKEN",
-    "AGENT_SECRET",
     "AXIOM_DATASET",
     "AXIOM_TOKEN",
     "MESSAGE_RETENTION_DAYS",
