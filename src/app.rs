@@ -20,7 +20,7 @@ use crate::session::endpoint::Network;
 use crate::session::http::WebClient;
 use crate::session::version::ClientVersion;
 use crate::session::{AuthHome, Board, prewarm};
-use crate::store::{Store, StoreError};
+use crate::store::{Store, StoreError, Topic};
 use crate::supervisor::{Shared, Supervisor};
 
 /// How often the fleet is looked at, at least.
@@ -100,7 +100,7 @@ impl App {
             shared.version.clone(),
         )));
         let mut roster = self.roster();
-        let mut changes = shared.store.changes();
+        let mut changes = shared.store.watch(Topic::Fleet);
         let period = round(&shared.config);
         let mut running = JoinSet::new();
         let mut on_duty = HashMap::new();

@@ -275,6 +275,29 @@ impl JobId {
     }
 }
 
+/// What a claim of a job is proven by: whoever finishes the job must name it.
+#[derive(Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct ClaimToken(pub String);
+
+impl ClaimToken {
+    /// 122 random bits.
+    pub fn random() -> Self {
+        Self(Uuid::new_v4().simple().to_string())
+    }
+
+    /// The token as it stands in the store.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Debug for ClaimToken {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("ClaimToken(…)")
+    }
+}
+
 impl Default for JobId {
     fn default() -> Self {
         Self::new()

@@ -1,7 +1,7 @@
 //! `whatsapp-worker` operates WhatsApp numbers for AI agents and support desks: one active worker
 //! for each account, a durable inbound queue, and an outbox only the lease holder may send from.
 //!
-//! Imports go one way: `app` → `supervisor` → `session`, `inbound` → `store` → `ids`, `clock`.
+//! Imports go one way: `app` → `supervisor` → `session`, `inbound`, `jobs` → `store` → `ids`, `clock`.
 //! `ARCHITECTURE.md` tells the two journeys of a message and the invariants that hold them up.
 
 pub mod api;
@@ -12,6 +12,7 @@ pub mod config;
 pub mod fleet;
 pub mod ids;
 pub mod inbound;
+pub mod jobs;
 pub mod lease;
 pub mod outbound;
 #[cfg(feature = "simulator")]

@@ -23,6 +23,8 @@ mod auth;
 mod backfill;
 mod changes;
 mod connections;
+mod controls;
+mod conversations;
 mod error;
 mod fence;
 mod inbound;
@@ -33,6 +35,7 @@ mod missing;
 mod outbox;
 mod place;
 mod postgres;
+mod retention;
 mod schema;
 mod sqlite;
 mod workers;
@@ -43,17 +46,24 @@ use std::time::Duration;
 
 use sqlx::AssertSqlSafe;
 
+use self::changes::Exchange;
 use self::connections::{Connections, Tx};
 use self::sqlite::FileIdentity;
 
 pub use accounts::{Account, AuthMedium};
 pub use audit::AuditRow;
 pub use auth::{AskedOrder, AuthMark, AuthOrder, AuthView, RemoteMedium};
-pub use changes::Changes;
+pub use changes::{Changes, Topic};
+pub use controls::Controls;
+pub use conversations::Conversation;
 pub use error::StoreError;
 pub use fence::Fence;
 pub use inbound::{Accepted, Arrival};
-pub use jobs::{Job, JobDetail, JobFilter, JobStatus};
+pub use jobs::{
+    Claim, ClaimRequest, Completed, Completion, DeadCursor, DeadFilter, DeadPage, Expired, Failed,
+    Failure, Job, JobDetail, JobFilter, JobSelection, JobStatus, Outcome, Outlook, QueueDepth,
+    Retries,
+};
 pub use lease::{AcquireLease, LeaseRow};
 pub use link::{LinkCode, LinkCodeKind, LinkWish, SessionStatus};
 pub use missing::{Ledger, MissingMessage, MissingNote};
@@ -62,6 +72,7 @@ pub use outbox::{
     OutboxFilter, OutboxRow, Proof, Recovered, Request, Retried, Settled, Talk, Turn,
 };
 pub use place::{Place, PostgresUrl, shown};
+pub use retention::{Retention, Sweep, Swept};
 pub use workers::{Registration, WorkerRow};
 
 type Result<T> = std::result::Result<T, StoreError>;
@@ -82,6 +93,7 @@ impl Engine {
             Self::Sqlite => text
                 .replace("{NOW}", "CAST(unixepoch('subsec') * 1000 AS INTEGER)")
                 .replace("{FOR UPDATE}", "")
+                .replace("{FOR UPDATE SKIP LOCKED}", "")
                 .replace("{FOR KEY SHARE}", ""),
             // Not now(), which is when the transaction began: it may have waited for a lock since.
             Self::Postgres => text
@@ -135,6 +147,7 @@ pub struct Store {
     /// For what must not queue behind a thousand acquisitions or releases either.
     beats: Connections,
     readers: Connections,
+    exchange: Arc<Exchange>,
 }
 
 impl Store {
@@ -207,6 +220,7 @@ impl Store {
 
     /// Closes all connections after their current statement. Not cancel safe: await it to the end.
     pub async fn close(&self) {
+        self.tell_the_rest().await;
         self.readers.close().await;
         self.beats.close().await;
         self.leases.close().await;

@@ -34,7 +34,7 @@ use super::core::{Event, Holder, Pace, Seen, Successor};
 use super::timing::LeaseTiming;
 use crate::clock::Boot;
 use crate::ids::{AccountId, OwnerId};
-use crate::store::{AcquireLease, Fence, LeaseRow, Store, StoreError};
+use crate::store::{AcquireLease, Fence, LeaseRow, Store, StoreError, Topic};
 use crate::telemetry::event::{self, Event as Told};
 
 /// Standbys look at least this often, whatever wakes them.
@@ -201,7 +201,7 @@ struct Keeper {
 impl Keeper {
     async fn run(mut self) {
         let bureau = self.bureau.clone();
-        let mut changes = bureau.store.changes();
+        let mut changes = bureau.store.watch(Topic::Fleet);
         loop {
             self.start_work();
             let wake = bureau.desk().wake();

@@ -5,7 +5,7 @@ use sqlx::{Row, query};
 
 use super::audit::{self, Entry};
 use super::backfill::NUMBER_REPLACED;
-use super::{Fence, Result, Store, StoreError};
+use super::{Fence, Result, Store, StoreError, Topic};
 use crate::ids::{AccountId, Jid};
 
 /// Where an account's auth state lies.
@@ -105,10 +105,8 @@ impl Store {
         if added {
             audit::write(&mut tx, entry(id, actor, "account.added", "")).await?;
         }
-        tx.commit().await?;
-        if added {
-            self.wake().await;
-        }
+        self.commit_telling(tx, added.then_some(Topic::Fleet))
+            .await?;
         Ok(added)
     }
 
@@ -167,9 +165,12 @@ impl Store {
         if changed {
             audit::write(&mut tx, entry(id, actor, action, "")).await?;
         }
-        tx.commit().await?;
+        self.commit_telling(tx, changed.then_some(Topic::Fleet))
+            .await?;
         if changed {
-            self.wake().await;
+            // What waited while it was paused.
+            self.tell(Topic::Jobs);
+            self.tell(Topic::Outbox);
         }
         Ok(changed)
     }

@@ -52,6 +52,19 @@ pub(super) async fn write(tx: &mut Tx, entry: Entry<'_>) -> Result<()> {
     Ok(())
 }
 
+/// Adds a line about what concerns every account.
+pub(super) async fn write_of_all(tx: &mut Tx, actor: &str, action: &str) -> Result<()> {
+    let insert =
+        tx.sql("INSERT INTO audit(id, at, actor, action, detail) VALUES($1, {NOW}, $2, $3, '')");
+    query(insert)
+        .bind(uuid::Uuid::now_v7().simple().to_string())
+        .bind(actor)
+        .bind(action)
+        .execute(tx)
+        .await?;
+    Ok(())
+}
+
 impl Store {
     /// The newest `limit` lines about `account`, newest first.
     ///

@@ -79,6 +79,10 @@ impl Tx {
         self.engine.sql(text)
     }
 
+    pub(super) const fn engine(&self) -> Engine {
+        self.engine
+    }
+
     /// The store's clock, for all rows of a transaction.
     pub(super) async fn now(&mut self) -> Result<i64> {
         let now = self.sql("SELECT {NOW}");

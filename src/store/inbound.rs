@@ -6,7 +6,7 @@ pub(super) mod conversation;
 use sqlx::query;
 
 use self::commit::{Commit, settle_what_arrived};
-use super::{Fence, Result, Store, stored};
+use super::{Fence, Result, Store, Topic, stored};
 use crate::ids::{AccountId, ConversationId, JobId};
 use crate::inbound::disposition::Disposition;
 use crate::inbound::identity::Identity;
@@ -70,8 +70,11 @@ impl Store {
         for arrival in arrivals {
             results.push(commit.accept(&mut tx, arrival).await?);
         }
-        commit.wake_lanes(&mut tx).await?;
+        let work = commit.wake_lanes(&mut tx).await?;
         tx.commit().await?;
+        if work {
+            self.tell(Topic::Jobs);
+        }
         Ok(results)
     }
 

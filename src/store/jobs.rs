@@ -1,10 +1,47 @@
-//! Agent work, as an operator sees it. Claiming and completing come with the agent queue.
+//! Agent work: jobs in lanes, one lane for each conversation.
+//!
+//! ```text
+//!             claim                   complete
+//!  pending ───────────▶ processing ─────────────▶ completed
+//!     ▲  ▲                │      │ fail: not retryable, no attempts left
+//!     │  └────────────────┘      └──────────────▶ failed ──▶ dead letter
+//!     │   fail, stale claim                         │
+//!     └─────────────────────────────────────────────┘ replay: at the end of its lane
+//! ```
+//!
+//! A lane is `idle` (nothing pending), `ready` (its first job may be claimed from `ready_at` on) or
+//! `busy` (a claim holds it, until `locked_until`). Claims look at the heads of indices alone, so a long
+//! queue costs no more than a short one. Whoever changes the state of a job locks its lane's row first:
+//! without that, a lane could be left idle with a job that arrived at the same moment. The claim's token
+//! fences the agent's writes, on any worker; no lease is involved.
+//!
+//! - [`claim`]: the next jobs; [`finish`]: how a claim ends; [`stale`]: claims that nobody ends
+//! - [`operator`]: retry, fail, cancel, discard, priority; [`dead`]: the dead letters; [`depth`]: how
+//!   much there is
+//! - [`lane`]: what they share; [`retries`]: when a failed job is tried again
+
+mod claim;
+mod dead;
+mod depth;
+mod finish;
+mod lane;
+mod operator;
+mod retries;
+mod stale;
 
 use sqlx::any::AnyRow;
-use sqlx::{Row, query};
+use sqlx::{Any, Executor, Row, query};
 
 use super::{Result, Store, StoreError};
 use crate::ids::{AccountId, ConversationId, JobId};
+
+pub use self::claim::{Claim, ClaimRequest, Outlook};
+pub use self::dead::{DeadCursor, DeadFilter, DeadPage};
+pub use self::depth::QueueDepth;
+pub use self::finish::{Completed, Completion, Failed, Failure};
+pub use self::operator::{JobSelection, Outcome};
+pub use self::retries::Retries;
+pub use self::stale::Expired;
 
 /// Where a job stands.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize)]
@@ -81,6 +118,10 @@ pub struct Job {
     pub started_at: Option<i64>,
     /// When it was committed, store's clock.
     pub created_at: i64,
+    /// When it was completed or failed, store's clock.
+    pub finished_at: Option<i64>,
+    /// Whether it is a dead letter.
+    pub dead: bool,
 }
 
 /// A job with its message.
@@ -100,6 +141,8 @@ pub struct JobDetail {
     pub content: serde_json::Value,
     /// [`crate::inbound::message::Context`] as JSON.
     pub context: serde_json::Value,
+    /// What the agent completed it with.
+    pub result: Option<serde_json::Value>,
 }
 
 /// Which jobs to list.
@@ -116,7 +159,7 @@ pub struct JobFilter {
 const COLUMNS: &str =
     "j.job_id, j.account_id, j.conv, j.kind, j.status, j.summary, j.attempt_count,
     j.error_reason, j.error_message, j.processor_id, j.locked_until, j.started_at, j.created_at,
-    COALESCE(i.message_id, j.key) AS message_id";
+    j.finished_at, j.dead, COALESCE(i.message_id, j.key) AS message_id";
 
 impl Job {
     fn read(row: &AnyRow) -> Result<Self> {
@@ -139,6 +182,8 @@ impl Job {
             locked_until: row.try_get("locked_until")?,
             started_at: row.try_get("started_at")?,
             created_at: row.try_get("created_at")?,
+            finished_at: row.try_get("finished_at")?,
+            dead: row.try_get::<i64, _>("dead")? == 1,
         })
     }
 }
@@ -169,35 +214,58 @@ impl Store {
     /// # Errors
     /// [`StoreError::Unavailable`].
     pub async fn job(&self, id: &JobId) -> Result<Option<JobDetail>> {
-        let row = query(self.sql(&format!(
-            "SELECT {COLUMNS}, m.sender_pn, m.sender_lid, m.push_name, m.sent_at, m.content, m.context
-             FROM jobs j
-             LEFT JOIN inbox i ON i.account_id = j.account_id AND i.key = j.key
-             LEFT JOIN messages m ON m.account_id = j.account_id AND m.key = j.key
-             WHERE j.job_id = $1"
-        )))
-        .bind(id.as_str())
-        .fetch_optional(&self.readers)
-        .await?;
-        row.map(|row| {
-            let json = |column: &str| -> Result<serde_json::Value> {
-                let text: Option<String> = row.try_get(column)?;
-                Ok(text
-                    .and_then(|text| serde_json::from_str(&text).ok())
-                    .unwrap_or_default())
-            };
-            Ok(JobDetail {
-                job: Job::read(&row)?,
-                sender: serde_json::json!({
-                    "pn": row.try_get::<Option<String>, _>("sender_pn")?,
-                    "lid": row.try_get::<Option<String>, _>("sender_lid")?,
-                }),
-                push_name: row.try_get("push_name")?,
-                sent_at: row.try_get("sent_at")?,
-                content: json("content")?,
-                context: json("context")?,
-            })
-        })
-        .transpose()
+        Ok(details(&self.readers, &[id.as_str()]).await?.pop())
     }
+}
+
+/// These jobs with their messages, in no order.
+async fn details<'c>(
+    executor: impl Executor<'c, Database = Any>,
+    ids: &[&str],
+) -> Result<Vec<JobDetail>> {
+    if ids.is_empty() {
+        return Ok(Vec::new());
+    }
+    let select = sqlx::AssertSqlSafe(format!(
+        "SELECT {COLUMNS}, m.sender_pn, m.sender_lid, m.push_name, m.sent_at, m.content, m.context, j.result
+         FROM jobs j
+         LEFT JOIN inbox i ON i.account_id = j.account_id AND i.key = j.key
+         LEFT JOIN messages m ON m.account_id = j.account_id AND m.key = j.key
+         WHERE j.job_id IN ({})",
+        places(1, ids.len())
+    ));
+    ids.iter()
+        .fold(query(select), |query, id| query.bind(*id))
+        .fetch_all(executor)
+        .await?
+        .iter()
+        .map(JobDetail::read)
+        .collect()
+}
+
+impl JobDetail {
+    fn read(row: &AnyRow) -> Result<Self> {
+        let json = |column: &str| -> Result<Option<serde_json::Value>> {
+            let text: Option<String> = row.try_get(column)?;
+            Ok(text.and_then(|text| serde_json::from_str(&text).ok()))
+        };
+        Ok(Self {
+            job: Job::read(row)?,
+            sender: serde_json::json!({
+                "pn": row.try_get::<Option<String>, _>("sender_pn")?,
+                "lid": row.try_get::<Option<String>, _>("sender_lid")?,
+            }),
+            push_name: row.try_get("push_name")?,
+            sent_at: row.try_get("sent_at")?,
+            content: json("content")?.unwrap_or_default(),
+            context: json("context")?.unwrap_or_default(),
+            result: json("result")?,
+        })
+    }
+}
+
+/// `$3,$4,$5` for `places(3, 3)`.
+fn places(from: usize, count: usize) -> String {
+    let places: Vec<String> = (from..from + count).map(|n| format!("${n}")).collect();
+    places.join(",")
 }

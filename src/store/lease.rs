@@ -11,7 +11,7 @@ use sqlx::any::AnyRow;
 use sqlx::{Row, query, query_scalar};
 
 use super::audit::{self, Entry};
-use super::{Fence, Result, Store, StoreError};
+use super::{Fence, Result, Store, StoreError, Topic};
 use crate::ids::{AccountId, Epoch, OwnerId, Token};
 
 pub use acquire::AcquireLease;
@@ -132,10 +132,8 @@ impl Store {
             };
             audit::write(&mut tx, entry).await?;
         }
-        tx.commit().await?;
-        if done {
-            self.wake().await;
-        }
+        self.commit_telling(tx, done.then_some(Topic::Fleet))
+            .await?;
         Ok(done)
     }
 
@@ -168,10 +166,8 @@ impl Store {
             };
             audit::write(&mut tx, entry).await?;
         }
-        tx.commit().await?;
-        if epoch.is_some() {
-            self.wake().await;
-        }
+        self.commit_telling(tx, epoch.is_some().then_some(Topic::Fleet))
+            .await?;
         Ok(epoch.map(Epoch))
     }
 
@@ -230,10 +226,8 @@ impl Store {
             };
             audit::write(&mut tx, entry).await?;
         }
-        tx.commit().await?;
-        if epoch.is_some() {
-            self.wake().await;
-        }
+        self.commit_telling(tx, epoch.is_some().then_some(Topic::Fleet))
+            .await?;
         Ok(epoch.is_some())
     }
 

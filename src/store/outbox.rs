@@ -23,10 +23,6 @@ mod talk;
 
 pub use self::claim::{ChatAddress, Claimed, Dispatch};
 pub use self::enqueue::{Enqueued, Origin, Request};
-#[expect(
-    unused_imports,
-    reason = "the agent queue's completion inserts replies by it"
-)]
 pub(in crate::store) use self::enqueue::{insert_outgoing, resolve};
 pub use self::operator::{Cancelled, Retried};
 pub use self::proof::Proof;

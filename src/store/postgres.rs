@@ -12,6 +12,7 @@ use sqlx::postgres::PgConnection;
 use sqlx::{AnyConnection, ConnectOptions, Connection, Executor, Row, raw_sql};
 use tracing::warn;
 
+use super::changes::Exchange;
 use super::connections::{Connections, bounded};
 use super::{Engine, Place, PostgresUrl, Result, Store, StoreError, StoreOptions, schema};
 
@@ -60,8 +61,10 @@ pub(super) async fn open(url: &PostgresUrl, options: StoreOptions) -> Result<Sto
         let _ = bounded(Some(CONNECT_PATIENCE), connection.close()).await;
     }
     let writer = pool(url, 8);
+    let place = Arc::new(Place::Postgres(url.clone()));
     Ok(Store {
-        place: Arc::new(Place::Postgres(url.clone())),
+        exchange: Exchange::new(place.clone()),
+        place,
         file: None,
         store_id: schema::migrate(&writer, Engine::Postgres, &url.to_string()).await?,
         writer,

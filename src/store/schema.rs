@@ -1,4 +1,4 @@
-//! Migrations. Each only adds (tables, columns), so that an older worker runs on with the newer schema;
+//! Migrations. Each only adds (tables, columns; indices may change), so that an older worker runs on with the newer schema;
 //! what takes something away comes a release after the last reader, and raises `min_compatible`.
 //!
 //! A migration and its mark in `schema_meta` are one transaction: a crash in the middle leaves nothing,
@@ -14,10 +14,11 @@ use super::{Engine, Result, StoreError};
 use crate::clock::Boot;
 
 /// The text of each migration; its number is its place, from 1.
-const MIGRATIONS: [&str; 4] = [
+const MIGRATIONS: [&str; 5] = [
     include_str!("../../migrations/001_init.sql"),
     include_str!("../../migrations/002_fleet.sql"),
     include_str!("../../migrations/003_auth.sql"),
+    include_str!("../../migrations/004_jobs.sql"),
     include_str!("../../migrations/005_outbox.sql"),
 ];
 

@@ -9,6 +9,7 @@ use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 use sqlx::any::{AnyConnectOptions, AnyPoolOptions};
 use sqlx::{AnyConnection, AssertSqlSafe, ConnectOptions, Connection, Executor};
 
+use super::changes::Exchange;
 use super::connections::Connections;
 use super::{Engine, Place, Result, Store, StoreError, StoreOptions, schema};
 
@@ -35,8 +36,10 @@ pub(super) async fn open(path: &Path, options: StoreOptions) -> Result<Store> {
         schema::migrate(&writer, Engine::Sqlite, &path.display().to_string()).await?
     };
     let leases = pool(1, None);
+    let place = Arc::new(Place::Sqlite(path.to_owned()));
     let store = Store {
-        place: Arc::new(Place::Sqlite(path.to_owned())),
+        exchange: Exchange::new(place.clone()),
+        place,
         file: Some(FileIdentity::of(path)?),
         store_id,
         writer,

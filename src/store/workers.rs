@@ -7,7 +7,7 @@ use sqlx::query::Query;
 use sqlx::{Any, Executor, Row, query};
 
 use super::lease::millis;
-use super::{Result, Store};
+use super::{Result, Store, Topic};
 use crate::ids::OwnerId;
 
 /// Rows of workers that ended so long ago are removed by the next one that starts.
@@ -67,13 +67,13 @@ impl Store {
                draining = excluded.draining, version = excluded.version,
                beat_at = excluded.beat_at, expires_at = excluded.expires_at",
         ));
-        bind(upsert, worker, ttl).execute(&self.leases).await?;
+        let mut tx = self.begin_lease().await?;
+        bind(upsert, worker, ttl).execute(&mut tx).await?;
         query(self.sql("DELETE FROM workers WHERE expires_at < {NOW} - $1"))
             .bind(millis(FORGOTTEN))
-            .execute(&self.leases)
+            .execute(&mut tx)
             .await?;
-        self.wake().await;
-        Ok(())
+        self.commit_telling(tx, Some(Topic::Fleet)).await
     }
 
     /// Says that a worker has ended, so that nobody counts on it.
@@ -81,10 +81,9 @@ impl Store {
     /// # Errors
     /// [`super::StoreError::Unavailable`]: its registration then runs out.
     pub async fn retire_worker(&self, owner: &OwnerId) -> Result<()> {
-        self.is_still_there()?;
-        strike_off(&self.leases, owner).await?;
-        self.wake().await;
-        Ok(())
+        let mut tx = self.begin_lease().await?;
+        strike_off(&mut tx, owner).await?;
+        self.commit_telling(tx, Some(Topic::Fleet)).await
     }
 
     /// The workers whose registration has not run out, by owner.

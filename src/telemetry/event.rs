@@ -150,6 +150,39 @@ pub enum Event<'a> {
         message_id: &'a str,
         asked: i64,
     },
+    /// `agent.job.claimed`
+    JobClaimed {
+        account: &'a AccountId,
+        job_id: &'a str,
+        processor_id: &'a str,
+        attempt: i64,
+    },
+    /// `agent.job.completed`
+    JobCompleted {
+        account: &'a AccountId,
+        job_id: &'a str,
+        replies: usize,
+    },
+    /// `agent.job.failed`: given up, a dead letter
+    JobFailed {
+        account: &'a AccountId,
+        job_id: &'a str,
+        reason: &'a str,
+        attempts: i64,
+    },
+    /// `agent.job.retried`: another attempt comes at `at`, store's clock
+    JobRetried {
+        account: &'a AccountId,
+        job_id: &'a str,
+        reason: &'a str,
+        attempt: i64,
+        at: i64,
+    },
+    /// `agent.job.lease_lost`: a claim ran out, or somebody used one that had
+    JobLeaseLost {
+        job_id: &'a str,
+        processor_id: Option<&'a str>,
+    },
     /// `whatsapp.outbound.sent`
     Sent {
         account: &'a AccountId,
@@ -177,6 +210,8 @@ pub fn emit(event: Event<'_>) {
         | Event::AuthRolledBack { .. }
         | Event::NumberRefused { .. }
         | Event::Lost { .. }
+        | Event::JobFailed { .. }
+        | Event::JobLeaseLost { .. }
         | Event::SendFailed { .. } => {
             tracing::warn!(target: TARGET, event = name, payload, "{line}");
         }

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use serde_json::Value;
 use whatsapp_worker::ids::{AccountId, OwnerId};
-use whatsapp_worker::store::{AcquireLease, Fence, Registration, Store, StoreOptions};
+use whatsapp_worker::store::{AcquireLease, Fence, Registration, Store, StoreOptions, Topic};
 
 use super::error;
 use crate::theatre::{PATIENCE, binary};
@@ -107,7 +107,7 @@ impl Fleet {
 
     /// Waits until somebody is to have the account next, and tells who.
     pub async fn successor(&self) -> String {
-        let mut changes = self.store.changes();
+        let mut changes = self.store.watch(Topic::Fleet);
         let look = async {
             loop {
                 let row = self.store.lease(&self.account).await.expect("answers");

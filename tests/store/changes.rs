@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use whatsapp_worker::clock::Boot;
-use whatsapp_worker::store::Changes;
+use whatsapp_worker::store::{Changes, Topic};
 
 use super::Bench;
 
@@ -17,7 +17,7 @@ async fn settle(changes: &mut Changes) {
 
 async fn a_release_by_another_process_wakes_at_once(bench: &Bench) {
     let fence = bench.fence().await;
-    let mut changes = bench.store.changes();
+    let mut changes = bench.store.watch(Topic::Fleet);
     settle(&mut changes).await;
     let other = bench.another().await;
     let asked = Boot::now();

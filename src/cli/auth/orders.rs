@@ -9,7 +9,7 @@ use crate::cli::CliError;
 use crate::cli::confirm::confirm;
 use crate::clock::Boot;
 use crate::ids::AccountId;
-use crate::store::AuthOrder;
+use crate::store::{AuthOrder, Topic};
 
 /// How often the store is asked whether it is done, when it does not tell by itself.
 const LOOK: Duration = Duration::from_millis(250);
@@ -75,7 +75,7 @@ impl Order {
 
 async fn done(desk: &Desk) -> Result<bool, CliError> {
     let begun = Boot::now();
-    let mut changes = desk.store.changes();
+    let mut changes = desk.store.watch(Topic::Fleet);
     while Boot::now().since(begun) < PATIENCE {
         if desk.store.auth_order(&desk.account).await?.is_none() {
             return Ok(true);

@@ -9,7 +9,7 @@ use crate::clock::Boot;
 use crate::config::Config;
 use crate::fleet::share::Worker;
 use crate::ids::{AccountId, OwnerId};
-use crate::store::{Account, LeaseRow, Store};
+use crate::store::{Account, LeaseRow, Store, Topic};
 
 /// The store is looked at again at least this often.
 const LOOK: Duration = Duration::from_millis(500);
@@ -168,7 +168,7 @@ async fn wait(
     before: &LeaseRow,
     free: Option<Duration>,
 ) -> Result<LeaseRow, CliError> {
-    let mut changes = store.changes();
+    let mut changes = store.watch(Topic::Fleet);
     let patience = config.shutdown_grace + config.lease.ttl() + SLACK;
     let begun = Boot::now();
     let mut free_since = None;

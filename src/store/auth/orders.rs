@@ -5,7 +5,7 @@ use sqlx::{Row, query};
 use crate::ids::AccountId;
 use crate::store::accounts::entry;
 use crate::store::audit;
-use crate::store::{Fence, Result, Store, StoreError};
+use crate::store::{Fence, Result, Store, StoreError, Topic};
 
 /// Something that only the holder of an auth state may do to it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -64,10 +64,8 @@ impl Store {
             let action = format!("auth.{}_ordered", order.as_str());
             audit::write(&mut tx, entry(account, actor, &action, "")).await?;
         }
-        tx.commit().await?;
-        if asked {
-            self.wake().await;
-        }
+        self.commit_telling(tx, asked.then_some(Topic::Fleet))
+            .await?;
         Ok(asked)
     }
 
@@ -123,6 +121,6 @@ impl Store {
         }
         let action = format!("auth.{}_done", order.as_str());
         audit::write(&mut tx, entry(account, "worker", &action, outcome)).await?;
-        tx.commit().await
+        self.commit_telling(tx, Some(Topic::Fleet)).await
     }
 }

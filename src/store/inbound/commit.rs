@@ -193,8 +193,8 @@ impl<'a> Commit<'a> {
         let job = JobId::new();
         query(
             "INSERT INTO jobs(job_id, account_id, conv, ord, kind, key, status, summary, error_reason,
-               error_message, created_at, updated_at)
-             VALUES($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $11)",
+               error_message, created_at, updated_at, finished_at)
+             VALUES($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $11, $12)",
         )
         .bind(job.as_str())
         .bind(self.fence.account().as_str())
@@ -207,6 +207,7 @@ impl<'a> Commit<'a> {
         .bind(failed.map(|(reason, _)| reason))
         .bind(failed.map(|(_, message)| stored(message)))
         .bind(self.now)
+        .bind(failed.map(|_| self.now))
         .execute(tx)
         .await?;
         if failed.is_none() {
@@ -215,10 +216,11 @@ impl<'a> Commit<'a> {
         Ok(job)
     }
 
-    /// A lane that waits or works stays as it is; an idle one becomes ready.
-    pub(super) async fn wake_lanes(&self, tx: &mut Tx) -> Result<()> {
+    /// A lane that waits or works stays as it is; an idle one becomes ready. Whether there was any.
+    pub(super) async fn wake_lanes(&self, tx: &mut Tx) -> Result<bool> {
+        let mut any = false;
         for conversation in &self.ready {
-            query(
+            any |= query(
                 "INSERT INTO lanes(conv, account_id, state, ready_at) VALUES($1, $2, 'ready', $3)
                  ON CONFLICT(conv) DO UPDATE SET state = 'ready', ready_at = excluded.ready_at
                  WHERE lanes.state = 'idle'",
@@ -227,9 +229,11 @@ impl<'a> Commit<'a> {
             .bind(self.fence.account().as_str())
             .bind(self.now)
             .execute(&mut *tx)
-            .await?;
+            .await?
+            .rows_affected()
+                > 0;
         }
-        Ok(())
+        Ok(any)
     }
 
     async fn settle_missing(&self, tx: &mut Tx, message_id: &str) -> Result<bool> {

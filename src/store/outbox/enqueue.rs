@@ -13,7 +13,7 @@ use crate::store::audit;
 use crate::store::connections::Tx;
 use crate::store::error::sqlstate;
 use crate::store::inbound::conversation::{self, ChatNames};
-use crate::store::{Result, Store, StoreError, accounts, stored};
+use crate::store::{Result, Store, StoreError, Topic, accounts, stored};
 
 /// Who wants a message sent.
 #[derive(Clone, Copy, Debug)]
@@ -168,8 +168,7 @@ impl Store {
             audit::write(&mut tx, line).await?;
         }
         let row = OutboxRow::of(&mut tx, &id).await?;
-        tx.commit().await?;
-        self.wake().await;
+        self.commit_telling(tx, Some(Topic::Outbox)).await?;
         Ok(Enqueued::New(row))
     }
 }

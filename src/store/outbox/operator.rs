@@ -8,7 +8,7 @@ use super::row::odd;
 use crate::ids::{AccountId, ConversationId, OutboxId};
 use crate::outbound::delivery::Status;
 use crate::store::connections::Tx;
-use crate::store::{Result, Store, accounts, audit};
+use crate::store::{Result, Store, Topic, accounts, audit};
 
 /// What became of the wish to take a message back.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -103,8 +103,7 @@ impl Store {
         let detail = format!("{}, which was {}", id.as_str(), message.status.as_str());
         let line = accounts::entry(&message.account, actor, action, &detail);
         audit::write(&mut tx, line).await?;
-        tx.commit().await?;
-        self.wake().await;
+        self.commit_telling(tx, Some(Topic::Outbox)).await?;
         Ok(())
     }
 }

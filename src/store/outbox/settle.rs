@@ -10,7 +10,7 @@ use super::row::odd;
 use crate::ids::{AccountId, ConversationId, OutboxId};
 use crate::outbound::delivery::{self, INTERRUPTED, Next, Outcome, Rules, Status};
 use crate::store::connections::Tx;
-use crate::store::{Fence, Result, Store, accounts, audit, stored};
+use crate::store::{Fence, Result, Store, Topic, accounts, audit, stored};
 
 /// What became of a message after an attempt.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -61,10 +61,10 @@ impl Store {
             }
             status => Settled::Before(status),
         };
-        tx.commit().await?;
-        if let Settled::Now(Next::Failed { restricted: true }) = settled {
-            self.wake().await;
-        }
+        // The account was paused then.
+        let paused = matches!(settled, Settled::Now(Next::Failed { restricted: true }));
+        self.commit_telling(tx, paused.then_some(Topic::Fleet))
+            .await?;
         Ok(settled)
     }
 

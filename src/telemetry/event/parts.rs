@@ -209,6 +209,54 @@ impl Event<'_> {
                 ),
                 json!({"accountId": account, "channelMessageId": message_id, "asked": asked}),
             ),
+            Self::JobClaimed {
+                account,
+                job_id,
+                processor_id,
+                attempt,
+            } => (
+                "agent.job.claimed",
+                format!("[agent] Job {job_id} of account '{account}' claimed by '{processor_id}'"),
+                json!({"accountId": account, "jobId": job_id, "processorId": processor_id, "attempt": attempt}),
+            ),
+            Self::JobCompleted {
+                account,
+                job_id,
+                replies,
+            } => (
+                "agent.job.completed",
+                format!("[agent] Job {job_id} of account '{account}' completed"),
+                json!({"accountId": account, "jobId": job_id, "replies": replies}),
+            ),
+            Self::JobFailed {
+                account,
+                job_id,
+                reason,
+                attempts,
+            } => (
+                "agent.job.failed",
+                format!("[agent] Job {job_id} of account '{account}' failed: {reason}"),
+                json!({"accountId": account, "jobId": job_id, "errorReason": reason, "attemptCount": attempts}),
+            ),
+            Self::JobRetried {
+                account,
+                job_id,
+                reason,
+                attempt,
+                at,
+            } => (
+                "agent.job.retried",
+                format!("[agent] Job {job_id} of account '{account}' is tried again: {reason}"),
+                json!({"accountId": account, "jobId": job_id, "errorReason": reason, "attemptCount": attempt, "nextAttemptAt": at}),
+            ),
+            Self::JobLeaseLost {
+                job_id,
+                processor_id,
+            } => (
+                "agent.job.lease_lost",
+                format!("[agent] The claim of job {job_id} was lost"),
+                json!({"jobId": job_id, "processorId": processor_id}),
+            ),
             Self::Sent {
                 account,
                 message_id,

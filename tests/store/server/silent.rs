@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use whatsapp_worker::clock::Boot;
 use whatsapp_worker::rehearsal::proxy::{Proxy, Weather};
-use whatsapp_worker::store::{Engine, StoreError};
+use whatsapp_worker::store::{Engine, StoreError, Topic};
 
 use super::Witness;
 use crate::store::{Bench, TTL, message, on, open, pn, queued};
@@ -66,7 +66,7 @@ const LISTENER: &str = "SELECT COALESCE(MAX(pid), 0)::bigint FROM pg_stat_activi
 async fn a_lost_listener_is_made_up_for_and_listens_again() {
     on(Engine::Postgres, async |bench: &Bench| {
         let mut witness = Witness::of(bench).await;
-        let mut changes = bench.store.changes();
+        let mut changes = bench.store.watch(Topic::Fleet);
         changes.next().await;
         let first = witness.count(LISTENER).await;
         assert_ne!(first, 0);
