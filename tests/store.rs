@@ -27,6 +27,7 @@ mod fence;
 mod file;
 mod inbox;
 mod lease;
+mod outbox;
 mod schema;
 mod server;
 mod workers;

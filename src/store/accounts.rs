@@ -36,6 +36,8 @@ pub struct Account {
     pub enabled: bool,
     /// Whether nothing is sent for it; its session and its intake go on.
     pub paused: bool,
+    /// Why, when the worker paused it by itself.
+    pub pause_reason: Option<String>,
     /// When it was resumed last, by the store's clock.
     pub resumed_at: Option<i64>,
     /// The installation whose disk holds its local auth state; set when it was linked.
@@ -62,6 +64,7 @@ impl Account {
                 .map_err(|error| StoreError::Unusable(format!("in table accounts: {error}")))?,
             enabled: row.try_get::<i64, _>("enabled")? == 1,
             paused: row.try_get::<i64, _>("paused")? == 1,
+            pause_reason: row.try_get("pause_reason")?,
             resumed_at: row.try_get("resumed_at")?,
             auth_medium: match row.try_get("auth_medium")? {
                 Some("remote") => Some(AuthMedium::Remote),
@@ -83,7 +86,7 @@ fn jid(row: &AnyRow, column: &str) -> Result<Option<Jid>> {
 }
 
 const SELECT: &str =
-    "SELECT a.account_id, a.enabled, a.paused, a.resumed_at, a.auth_home, a.auth_medium,
+    "SELECT a.account_id, a.enabled, a.paused, a.pause_reason, a.resumed_at, a.auth_home, a.auth_medium,
        a.linked_jid, a.linked_lid, a.linked_at, o.asked_at AS auth_asked_at
      FROM accounts a LEFT JOIN auth_orders o ON o.account_id = a.account_id";
 
@@ -134,12 +137,12 @@ impl Store {
     pub async fn set_paused(&self, id: &AccountId, paused: bool, actor: &str) -> Result<bool> {
         let (update, action) = if paused {
             (
-                "UPDATE accounts SET paused = $2 WHERE account_id = $1 AND paused <> $2",
+                "UPDATE accounts SET paused = $2, pause_reason = NULL WHERE account_id = $1 AND paused <> $2",
                 "account.paused",
             )
         } else {
             (
-                "UPDATE accounts SET paused = $2, resumed_at = {NOW} WHERE account_id = $1",
+                "UPDATE accounts SET paused = $2, pause_reason = NULL, resumed_at = {NOW} WHERE account_id = $1",
                 "account.resumed",
             )
         };

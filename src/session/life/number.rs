@@ -168,6 +168,7 @@ mod tests {
             id: "shop".parse().expect("valid"),
             enabled: true,
             paused: false,
+            pause_reason: None,
             resumed_at: None,
             auth_home: None,
             auth_medium: None,

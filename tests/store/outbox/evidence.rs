@@ -1,0 +1,125 @@
+//! Receipts.
+
+use super::*;
+
+on_every_engine!(
+    a_receipt_sends_what_waits_or_is_on_its_way_or_is_uncertain,
+    delivery_only_moves_forward,
+    what_was_given_up_stays_so_and_shows_how_far_it_came,
+    a_late_answer_after_a_receipt_changes_nothing,
+    receipts_of_what_is_not_in_the_outbox_change_nothing,
+);
+
+async fn a_receipt_sends_what_waits_or_is_on_its_way_or_is_uncertain(bench: &Bench) {
+    let fence = bench.fence().await;
+    let first = bench.send(ALICE, "first").await;
+    let dispatch = bench.claim_one(&fence).await;
+    bench
+        .settle_by(&fence, &dispatch, &silent(), &Rules::default())
+        .await;
+    let second = bench.send(ALICE, "second").await;
+    let prove = async |row: &OutboxRow| {
+        let proofs = [proof(row, Evidence::Device)];
+        bench
+            .store
+            .prove_outgoing(&fence, &proofs)
+            .await
+            .expect("ours")
+    };
+    assert_eq!(prove(&first).await, [first.channel_message_id.as_str()]);
+    let row = bench.message(&first.outbox_id).await.row;
+    assert_eq!(
+        (row.status, row.error_code, row.delivery),
+        (Status::Sent, None, Some(Evidence::Device))
+    );
+    assert_eq!(
+        bench.claim_one(&fence).await.id,
+        second.outbox_id,
+        "its lane goes on"
+    );
+    assert_eq!(prove(&second).await.len(), 1, "on its way");
+    let third = bench.send(ALICE, "third").await;
+    for _ in 0..4 {
+        let dispatch = bench.claim_one(&fence).await;
+        bench.settle(&fence, &dispatch, &silent()).await;
+        bench.hurry().await;
+    }
+    assert_eq!(bench.status(&third.outbox_id).await, Status::Uncertain);
+    assert_eq!(prove(&third).await.len(), 1);
+    assert_eq!(bench.status(&third.outbox_id).await, Status::Sent);
+}
+
+async fn delivery_only_moves_forward(bench: &Bench) {
+    let fence = bench.fence().await;
+    let row = bench.send(ALICE, "hi").await;
+    bench.claim_one(&fence).await;
+    let steps = [
+        (Evidence::Device, Evidence::Device),
+        (Evidence::Server, Evidence::Device),
+        (Evidence::Played, Evidence::Played),
+        (Evidence::Read, Evidence::Played),
+    ];
+    for (told, known) in steps {
+        let proofs = [proof(&row, told)];
+        bench
+            .store
+            .prove_outgoing(&fence, &proofs)
+            .await
+            .expect("ours");
+        let row = bench.message(&row.outbox_id).await.row;
+        assert_eq!(row.delivery, Some(known), "{told:?}");
+    }
+}
+
+async fn what_was_given_up_stays_so_and_shows_how_far_it_came(bench: &Bench) {
+    let fence = bench.fence().await;
+    let row = bench.send(ALICE, "hi").await;
+    let dispatch = bench.claim_one(&fence).await;
+    bench.settle(&fence, &dispatch, &silent()).await;
+    let cancelled = bench.store.cancel_outgoing(&row.outbox_id, "test").await;
+    assert_eq!(cancelled.expect("answers"), Cancelled::Done);
+    let proofs = [proof(&row, Evidence::Read)];
+    let sent = bench.store.prove_outgoing(&fence, &proofs).await;
+    assert_eq!(sent.expect("ours"), [""; 0]);
+    let row = bench.message(&row.outbox_id).await.row;
+    assert_eq!(
+        (row.status, row.delivery),
+        (Status::Cancelled, Some(Evidence::Read))
+    );
+}
+
+async fn a_late_answer_after_a_receipt_changes_nothing(bench: &Bench) {
+    let fence = bench.fence().await;
+    let row = bench.send(ALICE, "hi").await;
+    let dispatch = bench.claim_one(&fence).await;
+    let proofs = [proof(&row, Evidence::Read)];
+    bench
+        .store
+        .prove_outgoing(&fence, &proofs)
+        .await
+        .expect("ours");
+    let settled = bench.settle(&fence, &dispatch, &silent()).await;
+    assert_eq!(settled, Settled::Before(Status::Sent));
+    let detail = bench.message(&row.outbox_id).await;
+    assert_eq!(
+        (detail.row.status, detail.row.delivery),
+        (Status::Sent, Some(Evidence::Read))
+    );
+    assert_eq!(
+        detail.attempts[0].error_code.as_deref(),
+        Some("ack_timeout")
+    );
+    assert_eq!(bench.claim(&fence).await, []);
+}
+
+async fn receipts_of_what_is_not_in_the_outbox_change_nothing(bench: &Bench) {
+    let fence = bench.fence().await;
+    let row = bench.send(ALICE, "hi").await;
+    let strange = Proof {
+        message_id: "3EB0FFFFFFFFFFFFFFFFFF".to_owned(),
+        evidence: Evidence::Read,
+    };
+    let sent = bench.store.prove_outgoing(&fence, &[strange]).await;
+    assert_eq!(sent.expect("ours"), [""; 0]);
+    assert_eq!(bench.status(&row.outbox_id).await, Status::Pending);
+}
