@@ -151,10 +151,9 @@ impl Bench {
 
     /// Runs a session until `work` is done.
     async fn operate<T>(&self, keeping: Keeping, work: impl Future<Output = T>) -> T {
-        let app = whatsapp_worker::app::App::build(self.config.clone())
+        let shared = whatsapp_worker::app::build_shared(self.config.clone())
             .await
             .expect("builds");
-        let shared = app.shared();
         let term = shared.leases.win(&self.account).await;
         let (intake, committer): (Intake, _) = match keeping {
             Keeping::Everything => intake::open(

@@ -10,52 +10,126 @@
 
 mod auth;
 mod body;
+mod conversations;
+mod files;
 mod health;
+mod jobs;
+mod media;
+mod messages;
+mod presence;
+pub mod present;
 pub mod problem;
 mod server;
+mod webhooks;
 
 use std::sync::Arc;
 
 use axum::Router;
 use axum::extract::Request;
-use axum::http::{HeaderName, HeaderValue};
+use axum::http::{HeaderName, HeaderValue, StatusCode};
 use axum::middleware::{self, Next};
 use axum::response::Response;
-use axum::routing::get;
+use axum::routing::{get, post};
 use tokio_util::sync::CancellationToken;
 
+use self::media::Files;
 use self::problem::{Kind, Problem};
+use crate::jobs::Queue;
+use crate::outbound::media::Accepting;
+use crate::session::media::MediaStore;
 use crate::store::Store;
 use crate::webhooks::signature::Secret;
+use crate::webhooks::{Desk, Webhook};
 
-pub use self::server::serve;
+pub use self::server::Server;
 
 /// Names a request in both directions.
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 
+/// A success that is not plain 200.
+type Answer<T> = (StatusCode, axum::Json<T>);
+
 /// What handlers work with.
 #[derive(Clone, Debug)]
 pub struct Api {
-    /// The shared store.
-    pub store: Store,
+    store: Store,
+    queue: Queue,
+    accepting: Accepting,
+    files: Files,
+    /// The webhooks of this process's file.
+    listed: Arc<[Webhook]>,
     /// Cancelled when the process stops.
-    pub stop: CancellationToken,
+    stop: CancellationToken,
 }
 
 impl Api {
+    /// Serves what is on `desk` until `stop`. Files come out of `media`; `listed` are the webhooks that
+    /// are not the store's.
+    pub fn new(
+        desk: &Desk,
+        media: MediaStore,
+        listed: &[Webhook],
+        stop: CancellationToken,
+    ) -> Self {
+        Self {
+            store: desk.store.clone(),
+            queue: desk.queue.clone(),
+            accepting: desk.accepting.clone(),
+            files: Files::new(media),
+            listed: listed.into(),
+            stop,
+        }
+    }
+
     /// All routes; those below `/v1` for who knows one of `secrets`.
     pub fn router(self, secrets: &[Secret]) -> Router {
         let secrets: Arc<[Secret]> = secrets.into();
-        let agents = Router::new().layer(middleware::from_fn_with_state(secrets, auth::check));
-        Router::new()
-            .route("/healthz", get(health::live))
-            .route("/readyz", get(health::ready))
-            .merge(agents)
-            .fallback(no_route)
-            .method_not_allowed_fallback(no_method)
-            .layer(middleware::from_fn(identify))
-            .with_state(self)
+        let agents = Router::new()
+            .route("/v1/jobs/claim", post(jobs::claim))
+            .route("/v1/jobs/{id}/heartbeat", post(jobs::heartbeat))
+            .route("/v1/jobs/{id}/complete", post(jobs::complete))
+            .route("/v1/jobs/{id}/fail", post(jobs::fail))
+            .route("/v1/messages", post(messages::send))
+            .route("/v1/messages/{id}", get(messages::show))
+            .route("/v1/messages/{id}/cancel", post(messages::cancel))
+            .route("/v1/messages/{id}/retry", post(messages::retry))
+            .route("/v1/uploads", post(files::upload))
+            .route("/v1/media/{account}/{key}", get(media::download))
+            .route(
+                "/v1/conversations/{id}/messages",
+                get(conversations::messages),
+            )
+            .route("/v1/conversations/{id}/typing", post(presence::typing))
+            .route("/v1/conversations/{id}/read", post(presence::read))
+            .route("/v1/webhooks", get(webhooks::list).post(webhooks::add))
+            .route(
+                "/v1/webhooks/{name}",
+                get(webhooks::show)
+                    .put(webhooks::change)
+                    .delete(webhooks::remove),
+            )
+            .route("/v1/webhooks/{name}/rotate", post(webhooks::rotate))
+            .layer(middleware::from_fn_with_state(secrets, auth::check));
+        finished(agents.merge(probes())).with_state(self)
     }
+
+    /// The probes alone, for a process that does not serve agents.
+    pub fn probes(self) -> Router {
+        finished(probes()).with_state(self)
+    }
+}
+
+fn probes() -> Router<Api> {
+    Router::new()
+        .route("/healthz", get(health::live))
+        .route("/readyz", get(health::ready))
+}
+
+fn finished(routes: Router<Api>) -> Router<Api> {
+    routes
+        .fallback(no_route)
+        .method_not_allowed_fallback(no_method)
+        .layer(middleware::from_fn(identify))
 }
 
 async fn no_route(request: Request) -> Problem {

@@ -1,5 +1,7 @@
 //! The composition root: the only place that builds everything and runs it.
 
+mod service;
+
 use std::collections::HashMap;
 use std::path::Path;
 use std::sync::Arc;
@@ -11,11 +13,14 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::AbortOnDropHandle;
 use tracing::{info, warn};
 
+use self::service::Service;
 use crate::config::{Accounts, AuthConfig, Config};
 use crate::fleet::Roster;
 use crate::fleet::share::Worker;
 use crate::ids::{AccountId, OwnerId};
+use crate::jobs::Queue;
 use crate::lease::keeper::Leases;
+use crate::outbound::media::Accepting;
 use crate::session::endpoint::Network;
 use crate::session::http::WebClient;
 use crate::session::version::ClientVersion;
@@ -42,140 +47,192 @@ pub enum StartError {
     Store(#[from] StoreError),
 }
 
-/// Everything that is built once.
-#[derive(Clone)]
+/// Builds what operates accounts, touching disk and store but not WhatsApp.
+///
+/// # Errors
+/// [`StartError`].
+pub async fn build_shared(config: Config) -> Result<Shared, StartError> {
+    config
+        .auth
+        .check_for_worker()
+        .map_err(|error| StartError::Config(error.to_string()))?;
+    let wrong = |error: &dyn std::error::Error| StartError::Config(error.to_string());
+    let owner = owner(&config)?;
+    let network = Network::new(config.network.clone()).map_err(|error| wrong(&error))?;
+    let http = WebClient::new(&network).map_err(|error| wrong(&error))?;
+    let home = auth_home(&config.auth)?;
+    let store = open_store(&config).await?;
+    let leases = Leases::start(store.clone(), owner.clone(), config.lease);
+    if let Accounts::Listed(accounts) = &config.accounts {
+        for account in accounts {
+            store.add_account(account, owner.as_str()).await?;
+        }
+    }
+    Ok(Shared {
+        version: ClientVersion::new(config.client_version),
+        config: Arc::new(config),
+        store,
+        leases,
+        owner,
+        network: Arc::new(network),
+        http,
+        home,
+    })
+}
+
+fn owner(config: &Config) -> Result<OwnerId, StartError> {
+    OwnerId::incarnate(&config.worker_id)
+        .map_err(|error| StartError::Config(format!("WORKER_ID: {error}")))
+}
+
+/// A process: as much of one as its role asks for.
 pub struct App {
-    shared: Shared,
+    /// Settings.
+    pub config: Arc<Config>,
+    /// The shared store.
+    pub store: Store,
+    /// This process.
+    pub owner: OwnerId,
+    /// The agent queue.
+    pub queue: Queue,
+    /// What operates accounts, in the roles that do.
+    shared: Option<Shared>,
+    /// What answers agents and probes.
+    service: Service,
 }
 
 impl App {
-    /// Builds everything, touching disk and store but not WhatsApp.
+    /// Builds what the role needs, touching disk and store but not WhatsApp. A process that serves
+    /// agents alone needs no key, no auth directory and no way to WhatsApp.
     ///
     /// # Errors
     /// [`StartError`].
     pub async fn build(config: Config) -> Result<Self, StartError> {
-        config
-            .auth
-            .check_for_worker()
-            .map_err(|error| StartError::Config(error.to_string()))?;
-        let wrong = |error: &dyn std::error::Error| StartError::Config(error.to_string());
-        let owner = OwnerId::incarnate(&config.worker_id)
-            .map_err(|error| StartError::Config(format!("WORKER_ID: {error}")))?;
-        let network = Network::new(config.network.clone()).map_err(|error| wrong(&error))?;
-        let http = WebClient::new(&network).map_err(|error| wrong(&error))?;
-        let home = auth_home(&config.auth)?;
-        let store = open_store(&config).await?;
-        let leases = Leases::start(store.clone(), owner.clone(), config.lease);
-        if let Accounts::Listed(accounts) = &config.accounts {
-            for account in accounts {
-                store.add_account(account, owner.as_str()).await?;
-            }
+        let queue = config.queue;
+        if config.role.operates() {
+            let shared = build_shared(config).await?;
+            let queue = Queue::new(shared.store.clone(), queue);
+            return Ok(Self {
+                service: Service::build(&shared.config, &shared.store, &queue).await?,
+                config: shared.config.clone(),
+                queue,
+                store: shared.store.clone(),
+                owner: shared.owner.clone(),
+                shared: Some(shared),
+            });
         }
+        let store = open_store(&config).await?;
+        let queue = Queue::new(store.clone(), queue);
         Ok(Self {
-            shared: Shared {
-                version: ClientVersion::new(config.client_version),
-                config: Arc::new(config),
-                store,
-                leases,
-                owner,
-                network: Arc::new(network),
-                http,
-                home,
-            },
+            owner: owner(&config)?,
+            service: Service::build(&config, &store, &queue).await?,
+            config: Arc::new(config),
+            queue,
+            store,
+            shared: None,
         })
     }
 
-    /// What all accounts share.
-    pub fn shared(&self) -> &Shared {
-        &self.shared
-    }
-
-    /// Operates the configured accounts until `stop`, then drains and releases them all. `boards`
-    /// gives each account the board that its session shows itself on.
+    /// Does what its role asks for until `stop`, then stops all of it. `boards` gives each account the
+    /// board that its session shows itself on.
     pub async fn run(self, stop: CancellationToken, boards: impl Fn(&AccountId) -> Board) {
-        let shared = &self.shared;
-        let _preparing = AbortOnDropHandle::new(tokio::spawn(prewarm::keep_fresh(
-            shared.network.clone(),
-            shared.http.clone(),
-            shared.version.clone(),
-        )));
-        let mut roster = self.roster();
-        let mut changes = shared.store.watch(Topic::Fleet);
-        let period = round(&shared.config);
-        let mut running = JoinSet::new();
-        let mut on_duty = HashMap::new();
-        let mut lonely = true;
-        while !stop.is_cancelled() {
-            match roster.round().await {
-                Ok(newcomers) => {
-                    for newcomer in newcomers {
-                        let board = boards(&newcomer.account);
-                        let supervisor = Supervisor::new(
-                            shared.clone(),
-                            newcomer.account,
-                            newcomer.posting,
-                            stop.child_token(),
-                            board,
-                        );
-                        let task = running.spawn(supervisor.clone().run());
-                        on_duty.insert(task.id(), supervisor);
-                    }
-                    if std::mem::take(&mut lonely) && on_duty.is_empty() {
-                        warn!(
-                            "the store has no accounts yet: `whatsapp-worker accounts add` adds one"
-                        );
-                    }
-                }
-                Err(error) => warn!(%error, "the store does not tell its accounts, retrying..."),
+        let chores = async {
+            if self.config.role.serves_agents() {
+                self.queue.run(stop.clone()).await;
             }
-            let stirred = async {
-                tokio::time::sleep(BREATH).await;
-                changes.next().await;
-            };
-            // Whoever loses the race is asked again in the next round.
-            tokio::select! {
-                () = stop.cancelled() => break,
-                () = tokio::time::sleep(period) => {}
-                () = stirred => {}
-                Some(Err(failed)) = running.join_next() => {
-                    if let Some(supervisor) = on_duty.remove(&failed.id()) {
-                        warn!(error = %failed, "a supervisor failed and is started again");
-                        let task = running.spawn(supervisor.clone().run());
-                        on_duty.insert(task.id(), supervisor);
-                    }
-                }
+        };
+        let operating = async {
+            match &self.shared {
+                Some(shared) => operate(shared, &stop, boards).await,
+                None => stop.cancelled().await,
             }
-        }
-        roster.leave().await;
-        while let Some(ended) = running.join_next().await {
-            if let Err(error) = ended {
-                warn!(%error, "a supervisor failed");
-            }
-        }
-        roster.retire().await;
-        shared.leases.close().await;
-        shared.store.close().await;
+        };
+        let serving = self.service.run(&self.config, stop.clone());
+        tokio::join!(serving, chores, operating);
+        self.store.close().await;
         info!("[whatsapp] Stopped");
     }
+}
 
-    fn roster(&self) -> Roster {
-        let Shared {
-            config,
-            store,
-            leases,
-            home,
-            ..
-        } = &self.shared;
-        let me = Worker {
-            owner: leases.owner().clone(),
-            capacity: config.capacity,
-            wants: config.accounts.clone(),
-            draining: false,
-            installation: home.installation.clone(),
+/// Operates the configured accounts until `stop`, then drains and releases them all.
+async fn operate(shared: &Shared, stop: &CancellationToken, boards: impl Fn(&AccountId) -> Board) {
+    let _preparing = AbortOnDropHandle::new(tokio::spawn(prewarm::keep_fresh(
+        shared.network.clone(),
+        shared.http.clone(),
+        shared.version.clone(),
+    )));
+    let mut roster = roster(shared);
+    let mut changes = shared.store.watch(Topic::Fleet);
+    let period = round(&shared.config);
+    let mut running = JoinSet::new();
+    let mut on_duty = HashMap::new();
+    let mut lonely = true;
+    while !stop.is_cancelled() {
+        match roster.round().await {
+            Ok(newcomers) => {
+                for newcomer in newcomers {
+                    let board = boards(&newcomer.account);
+                    let supervisor = Supervisor::new(
+                        shared.clone(),
+                        newcomer.account,
+                        newcomer.posting,
+                        stop.child_token(),
+                        board,
+                    );
+                    let task = running.spawn(supervisor.clone().run());
+                    on_duty.insert(task.id(), supervisor);
+                }
+                if std::mem::take(&mut lonely) && on_duty.is_empty() {
+                    warn!("the store has no accounts yet: `whatsapp-worker accounts add` adds one");
+                }
+            }
+            Err(error) => warn!(%error, "the store does not tell its accounts, retrying..."),
+        }
+        let stirred = async {
+            tokio::time::sleep(BREATH).await;
+            changes.next().await;
         };
-        let (ttl, period) = (config.lease.ttl(), round(config));
-        Roster::new(store.clone(), leases.clone(), me, ttl, period)
+        // Whoever loses the race is asked again in the next round.
+        tokio::select! {
+            () = stop.cancelled() => break,
+            () = tokio::time::sleep(period) => {}
+            () = stirred => {}
+            Some(Err(failed)) = running.join_next() => {
+                if let Some(supervisor) = on_duty.remove(&failed.id()) {
+                    warn!(error = %failed, "a supervisor failed and is started again");
+                    let task = running.spawn(supervisor.clone().run());
+                    on_duty.insert(task.id(), supervisor);
+                }
+            }
+        }
     }
+    roster.leave().await;
+    while let Some(ended) = running.join_next().await {
+        if let Err(error) = ended {
+            warn!(%error, "a supervisor failed");
+        }
+    }
+    roster.retire().await;
+    shared.leases.close().await;
+}
+
+fn roster(shared: &Shared) -> Roster {
+    let Shared {
+        config,
+        store,
+        leases,
+        home,
+        ..
+    } = shared;
+    let me = Worker {
+        owner: leases.owner().clone(),
+        capacity: config.capacity,
+        wants: config.accounts.clone(),
+        draining: false,
+        installation: home.installation.clone(),
+    };
+    let (ttl, period) = (config.lease.ttl(), round(config));
+    Roster::new(store.clone(), leases.clone(), me, ttl, period)
 }
 
 /// Time between two rounds of the fleet, when nothing asks for one earlier.
@@ -197,6 +254,17 @@ pub async fn existing_store(config: &Config) -> Result<Store, StoreError> {
 /// The store's.
 pub async fn open_store(config: &Config) -> Result<Store, StoreError> {
     Store::open(&config.store_url, config.store).await
+}
+
+/// What takes files in for messages that are accepted. Reads the configured trust roots.
+///
+/// # Errors
+/// [`StartError::Config`].
+pub fn accepting(config: &Config, store: &Store) -> Result<Accepting, StartError> {
+    let network = Network::new(config.network.clone())
+        .map_err(|error| StartError::Config(error.to_string()))?;
+    Accepting::new(store.clone(), network.http_tls(), config.media.clone())
+        .map_err(StartError::Config)
 }
 
 /// Reads the key that seals auth state, making one beside the state when none is configured and none

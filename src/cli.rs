@@ -11,6 +11,7 @@ mod accounts;
 mod auth;
 mod config;
 mod confirm;
+mod conversations;
 #[cfg(feature = "simulator")]
 mod demo;
 mod doctor;
@@ -18,6 +19,7 @@ mod jobs;
 mod lease;
 mod link;
 mod media;
+mod outbox;
 mod run;
 #[cfg(feature = "simulator")]
 mod simulate;
@@ -73,6 +75,12 @@ enum Command {
     /// The agent queue.
     #[command(subcommand)]
     Jobs(jobs::Jobs),
+    /// Messages that wait to be sent, and what became of them.
+    #[command(subcommand)]
+    Outbox(outbox::Outbox),
+    /// Who was talked with.
+    #[command(subcommand)]
+    Conversations(conversations::Conversations),
     /// The numbers that are operated.
     #[command(subcommand)]
     Accounts(accounts::Accounts),
@@ -218,6 +226,8 @@ impl Cli {
             Command::Link(command) => command.run().await,
             Command::Lease(command) => command.run(output).await,
             Command::Jobs(command) => command.run(output).await,
+            Command::Outbox(command) => command.run(output).await,
+            Command::Conversations(command) => command.run(output).await,
             Command::Accounts(command) => command.run(output).await,
             Command::Workers(command) => command.run(output).await,
             Command::Auth(command) => command.run(output).await,

@@ -4,6 +4,8 @@
 
 mod accounts;
 mod agents;
+mod api;
+mod outbox;
 pub mod settings;
 mod source;
 
@@ -13,12 +15,16 @@ use std::time::Duration;
 use crate::ids::Phone;
 use crate::inbound::backfill::Backfill;
 use crate::inbound::policy::Policy;
+use crate::jobs::QueueOptions;
 use crate::lease::timing::LeaseTiming;
+use crate::outbound::media::MediaLimits;
+use crate::session::OutboxSettings;
 use crate::session::endpoint::{NetworkSettings, WsUrl};
 use crate::store::{AuthMedium, Place, StoreOptions};
 
 pub use accounts::Accounts;
-pub use agents::AgentConfig;
+pub use agents::Role;
+pub use api::ApiConfig;
 pub use source::{Origin, Values};
 
 /// More than one process can serve.
@@ -106,6 +112,10 @@ pub const KEY_CURE: &str = "make one with `openssl rand -hex 32` and give it to 
 /// Everything that is set, checked.
 #[derive(Clone, Debug)]
 pub struct Config {
+    /// What this process does.
+    pub role: Role,
+    /// The agent queue.
+    pub queue: QueueOptions,
     /// Which accounts.
     pub accounts: Accounts,
     /// The shared store.
@@ -125,7 +135,7 @@ pub struct Config {
     /// Auth state.
     pub auth: AuthConfig,
     /// How agents reach this process, and it them.
-    pub agents: AgentConfig,
+    pub api: ApiConfig,
     /// Who is heard.
     pub policy: Policy,
     /// What becomes of messages that arrived while an account was not linked.
@@ -136,6 +146,10 @@ pub struct Config {
     pub client_version: Option<(u32, u32, u32)>,
     /// How long the server may be silent before it is asked for a sign of life.
     pub probe: Duration,
+    /// What files are taken in to be sent.
+    pub media: MediaLimits,
+    /// How messages are sent.
+    pub outbox: OutboxSettings,
     /// Whether each message is answered, in simulator builds.
     pub reply_to_everything: bool,
     /// Whether sessions do nothing, in simulator builds: for measuring leases alone.
@@ -155,16 +169,7 @@ impl Config {
                 .map_err(|error: crate::ids::IdError| {
                     values.wrong("WHATSAPP_ACCOUNT_ID", error.to_string())
                 })?;
-        match values.get("AGENT_ROLE") {
-            "all" | "whatsapp" => {}
-            "agent" => {
-                return Err(values.wrong(
-                    "AGENT_ROLE",
-                    "the role agent comes with the agent queue's API, which this version does not have yet; use all or whatsapp",
-                ));
-            }
-            _ => return Err(values.wrong("AGENT_ROLE", "use all or whatsapp")),
-        }
+        let role = Role::parse(values)?;
         let lease = LeaseTiming::new(
             values.millis("WHATSAPP_LEASE_TTL_MS")?.unwrap_or_default(),
             values.millis("WHATSAPP_HEARTBEAT_MS")?,
@@ -233,6 +238,8 @@ impl Config {
         )
         .map_err(|error| ConfigError::Together(error.to_string()))?;
         Ok(Self {
+            role,
+            queue: agents::queue(values)?,
             accounts,
             store_url: values.get("STORE_URL").to_owned(),
             store,
@@ -242,7 +249,7 @@ impl Config {
             lease,
             shutdown_grace: values.millis("SHUTDOWN_GRACE_MS")?.unwrap_or_default(),
             auth,
-            agents: AgentConfig::parse(values)?,
+            api: ApiConfig::parse(values)?,
             policy,
             backfill: values
                 .get("WHATSAPP_RELINK_BACKFILL")
@@ -253,12 +260,31 @@ impl Config {
             network: network(values, lease.margin())?,
             client_version: client_version(values)?,
             probe: probe(values)?,
+            media: media(values)?,
+            outbox: outbox::parse(values)?,
             reply_to_everything: cfg!(feature = "simulator")
                 && values.optional("SIMULATOR_REPLY") == Some("text"),
             stub_sessions: cfg!(feature = "simulator")
                 && values.optional("SIMULATOR_SESSIONS") == Some("stub"),
         })
     }
+}
+
+fn media(values: &Values) -> Result<MediaLimits, ConfigError> {
+    // What WhatsApp takes as a document.
+    const MOST: u64 = 2 << 30;
+    let max_bytes = values.get("MEDIA_MAX_BYTES").parse().ok();
+    let max_bytes = max_bytes.filter(|bytes| (1..=MOST).contains(bytes));
+    Ok(MediaLimits {
+        max_bytes: max_bytes
+            .ok_or_else(|| values.wrong("MEDIA_MAX_BYTES", format!("write 1 to {MOST}")))?,
+        allow_private: match values.get("MEDIA_ALLOW_PRIVATE") {
+            "1" | "on" => true,
+            "0" | "off" => false,
+            _ => return Err(values.wrong("MEDIA_ALLOW_PRIVATE", "use 0 or 1")),
+        },
+        dir: values.optional("MEDIA_DIR").map(PathBuf::from),
+    })
 }
 
 fn probe(values: &Values) -> Result<Duration, ConfigError> {

@@ -76,6 +76,8 @@ impl Stage {
         let mut environment = BTreeMap::from([
             ("STORE_URL".to_owned(), self.store_url()),
             ("WORKER_ID".to_owned(), name.to_owned()),
+            // Workers of one machine would want the same port.
+            ("HTTP_LISTEN".to_owned(), String::new()),
             (
                 "WHATSAPP_AUTH_DIR".to_owned(),
                 self.auth_dir().display().to_string(),

@@ -5,6 +5,7 @@
 //!     │                     │ observer: events → signals
 //!     │                     └ hook: messages → intake (the acknowledgement waits)
 //!     ├ linking: QR rounds, pairing codes
+//!     ├ delivery: what waits in the outbox
 //!     ├ missing: what arrived and is not there
 //!     ├ peers: whose messages cannot be read
 //!     └ history: what arrived while nothing was linked
@@ -17,8 +18,10 @@
 //! durable. Failures and their answers are the closed table in [`life`].
 
 pub mod adoption;
+pub mod compose;
 pub mod connection;
 pub mod decode;
+mod delivery;
 pub mod encode;
 pub mod endpoint;
 mod history;
@@ -35,8 +38,10 @@ mod pulse;
 pub mod qr;
 pub mod reins;
 pub mod send;
+mod sound;
 pub mod state;
 pub mod transport;
+pub mod upload;
 pub mod version;
 
 use std::path::PathBuf;
@@ -46,15 +51,19 @@ use std::time::Duration;
 use auth_store::{KeyFile, KeyFileError, KeyRing};
 use tokio::sync::watch;
 
+use self::compose::Composer;
 use self::endpoint::Network;
 use self::http::WebClient;
 use self::peers::Peers;
+use self::send::Sessions;
 use self::state::SessionState;
 use self::version::ClientVersion;
 use crate::ids::{AccountId, Phone};
 use crate::inbound::backfill::Backfill;
 use crate::inbound::intake::Intake;
 use crate::lease::trust::Trust;
+use crate::outbound::delivery::Rules;
+use crate::outbound::pacing::Pacing;
 use crate::store::{AuthMedium, Fence, LinkCode, Store};
 
 /// Makes ring the process's only source of cryptography for TLS. Call it once, first of all.
@@ -124,8 +133,23 @@ pub struct SessionContext {
     pub backfill: Backfill,
     /// Whose messages cannot be read.
     pub peers: Peers,
+    /// What makes messages of what is to be sent.
+    pub composer: Composer,
+    /// How it is sent.
+    pub outbox: OutboxSettings,
+    /// Held by those who write to devices; whoever drops a session waits for them.
+    pub sessions: Sessions,
     /// Answer each message: for crash tests in simulator builds.
     pub reply_to_everything: bool,
+}
+
+/// How messages are sent.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct OutboxSettings {
+    /// Attempts and their times.
+    pub rules: Rules,
+    /// How fast.
+    pub pacing: Pacing,
 }
 
 /// What a session shows to its own process. The store shows the same to others.

@@ -23,10 +23,13 @@ mod auth;
 mod backfill;
 mod changes;
 mod connections;
+mod contacts;
 mod controls;
 mod conversations;
+mod counterpart;
 mod error;
 mod fence;
+mod hints;
 mod inbound;
 mod jobs;
 mod lease;
@@ -36,8 +39,11 @@ mod outbox;
 mod place;
 mod postgres;
 mod retention;
+mod said;
 mod schema;
 mod sqlite;
+mod uploads;
+mod webhooks;
 mod workers;
 
 use std::path::Path;
@@ -54,10 +60,13 @@ pub use accounts::{Account, AuthMedium};
 pub use audit::AuditRow;
 pub use auth::{AskedOrder, AuthMark, AuthOrder, AuthView, RemoteMedium};
 pub use changes::{Changes, Topic};
+pub use contacts::{Contact, Looked, Lookup, Met};
 pub use controls::Controls;
 pub use conversations::Conversation;
+pub use counterpart::Counterpart;
 pub use error::StoreError;
 pub use fence::Fence;
+pub use hints::{Hint, ReadMessage, Showing, Shown};
 pub use inbound::{Accepted, Arrival};
 pub use jobs::{
     Claim, ClaimRequest, Completed, Completion, DeadCursor, DeadFilter, DeadPage, Expired, Failed,
@@ -73,6 +82,9 @@ pub use outbox::{
 };
 pub use place::{Place, PostgresUrl, shown};
 pub use retention::{Retention, Sweep, Swept};
+pub use said::Said;
+pub use uploads::{Upload, UploadWriter};
+pub use webhooks::StoredWebhook;
 pub use workers::{Registration, WorkerRow};
 
 type Result<T> = std::result::Result<T, StoreError>;

@@ -30,9 +30,11 @@ use crate::fleet::Posting;
 use crate::ids::{AccountId, OwnerId};
 use crate::inbound::intake::Intake;
 use crate::lease::keeper::{Leases, Term};
+use crate::session::compose::Composer;
 use crate::session::endpoint::Network;
 use crate::session::http::WebClient;
 use crate::session::peers::Peers;
+use crate::session::send::Sessions;
 use crate::session::version::ClientVersion;
 use crate::session::{AuthHome, Board, SessionContext};
 use crate::store::{Account, Store};
@@ -82,6 +84,9 @@ impl Shared {
             probe: self.config.probe,
             backfill: self.config.backfill,
             peers: Peers::default(),
+            composer: Composer::new(self.store.clone(), account.clone()),
+            outbox: self.config.outbox,
+            sessions: Sessions::default(),
             reply_to_everything: self.config.reply_to_everything,
         }
     }

@@ -13,7 +13,11 @@
 //! - Redirects are not followed: what is signed for one host is not handed to another. URLs are the
 //!   operator's, private addresses are allowed.
 
+mod answer;
+mod consumer;
+pub mod dispatcher;
 mod file;
+mod post;
 pub mod signature;
 
 use std::time::Duration;
@@ -24,7 +28,9 @@ use url::Url;
 use self::signature::Secret;
 use crate::ids::AccountId;
 
+pub use self::consumer::Desk;
 pub use self::file::{FileError, read_file};
+pub use self::post::Courier;
 
 /// How long a receiver may take unless its webhook says otherwise.
 pub const DEFAULT_TIMEOUT: Duration = Duration::from_secs(30);
@@ -134,7 +140,10 @@ impl Target {
     pub fn check(&self) -> Result<(), Invalid> {
         let wrong = |field, why: String| Err(Invalid { field, why });
         if self.accounts.as_ref().is_some_and(Vec::is_empty) {
-            return wrong("accounts", "name accounts, or leave it out for all".to_owned());
+            return wrong(
+                "accounts",
+                "name accounts, or leave it out for all".to_owned(),
+            );
         }
         if !TIMEOUTS.contains(&self.timeout_ms) {
             let (least, most) = (TIMEOUTS.start(), TIMEOUTS.end());

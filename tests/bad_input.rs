@@ -38,7 +38,10 @@ async fn a_wrong_setting_names_itself_its_value_and_the_fix_and_exits_78() {
         ("WHATSAPP_AUTH_MODE", "remote", "openssl rand -hex 32"),
         ("WHATSAPP_AUTH_MODE", "convex", "openssl rand -hex 32"),
         ("WHATSAPP_AUTH_MODE", "sealed", "use local or remote"),
-        ("AGENT_ROLE", "agent", "agent queue"),
+        ("AGENT_ROLE", "agents", "whatsapp, agent or all"),
+        ("AGENT_LOCK_MS", "10", "1000 to 86400000"),
+        ("AGENT_MAX_RETRIES", "many", "from 0 to 20"),
+        ("MESSAGE_RETENTION_DAYS", "0", "from 1 to 3650"),
         ("WHATSAPP_GROUPS", "some", "mention"),
         (
             "WHATSAPP_ALLOW",

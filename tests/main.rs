@@ -1,5 +1,6 @@
 //! Integration tests: one binary, a module for each topic.
 
+mod agents;
 mod auth;
 mod bad_input;
 mod deaf;
@@ -11,6 +12,7 @@ mod leases;
 mod load;
 mod messages;
 mod operating;
+mod outbox;
 mod postgres;
 mod production;
 mod relink;

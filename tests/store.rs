@@ -23,6 +23,7 @@ mod auth;
 mod auth_orders;
 mod backfill;
 mod changes;
+mod contacts;
 mod fence;
 mod file;
 mod inbox;
@@ -30,6 +31,7 @@ mod lease;
 mod outbox;
 mod schema;
 mod server;
+mod uploads;
 mod workers;
 
 use std::path::Path;

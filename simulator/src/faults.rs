@@ -28,6 +28,15 @@ pub struct Faults {
     pub garbage: f64,
     /// The longest time a stanza is held back, in milliseconds; each draws its own.
     pub delay_ms: u64,
+    /// Chance that a message is taken and its acknowledgement is not sent.
+    pub lose_acks: f64,
+    /// Chance that a message is acknowledged twice.
+    pub duplicate_acks: f64,
+    /// The longest time before a message is acknowledged, in milliseconds; each draws its own. What the
+    /// client sends meanwhile waits too.
+    pub delay_acks_ms: u64,
+    /// Refuse every message with this code.
+    pub refuse_messages: Option<u16>,
     /// Read what clients send, but neither answer nor send anything after the login.
     pub deaf: bool,
     /// The same, only towards the clients that call themselves so
@@ -56,6 +65,13 @@ pub(crate) struct Fate {
     pub(crate) swap: bool,
     pub(crate) corrupt: bool,
     pub(crate) garbage: bool,
+    pub(crate) delay: Duration,
+}
+
+/// What happens to the acknowledgement of a message.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(crate) struct AckFate {
+    pub(crate) copies: usize,
     pub(crate) delay: Duration,
 }
 
@@ -108,6 +124,23 @@ impl FaultPlan {
             longest => Duration::from_millis(rng.random_range(0..=longest)),
         };
         Fate { delay, ..fate }
+    }
+
+    /// Draws what happens to the acknowledgement of the next message.
+    pub(crate) fn ack_fate(&self) -> AckFate {
+        let mut state = self.lock();
+        let (faults, rng) = &mut *state;
+        let mut happens = |chance: f64| chance > 0.0 && rng.random_bool(chance.clamp(0.0, 1.0));
+        let copies = match (happens(faults.lose_acks), happens(faults.duplicate_acks)) {
+            (true, _) => 0,
+            (false, true) => 2,
+            (false, false) => 1,
+        };
+        let delay = match faults.delay_acks_ms {
+            0 => Duration::ZERO,
+            longest => Duration::from_millis(rng.random_range(0..=longest)),
+        };
+        AckFate { copies, delay }
     }
 
     fn lock(&self) -> std::sync::MutexGuard<'_, (Faults, StdRng)> {

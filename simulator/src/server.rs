@@ -161,7 +161,10 @@ impl Server {
     pub(crate) fn receive(&self, from: DeviceAddress, by: ConnectionId, stanza: &Node) -> Reply {
         match stanza.tag.as_ref() {
             "iq" => self.answer_iq(from, by, stanza),
-            "message" => self.accept_message(from, stanza).into(),
+            "message" => match self.faults.current().refuse_messages {
+                Some(code) => stanza::ack(stanza).attr("error", code).build().into(),
+                None => self.accept_message(from, stanza).into(),
+            },
             "receipt" => self.accept_receipt(from, stanza),
             "ack" => {
                 self.accept_ack(from, stanza);

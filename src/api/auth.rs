@@ -49,9 +49,7 @@ pub async fn check(
     };
     let id = signer(&head.headers, &secrets, &bytes)?;
     head.extensions.insert(SignedId(id));
-    Ok(next
-        .run(Request::from_parts(head, Body::from(bytes)))
-        .await)
+    Ok(next.run(Request::from_parts(head, Body::from(bytes))).await)
 }
 
 fn bearer(headers: &HeaderMap) -> Result<Option<&[u8]>, Problem> {
@@ -67,7 +65,8 @@ fn bearer(headers: &HeaderMap) -> Result<Option<&[u8]>, Problem> {
 
 fn signer(headers: &HeaderMap, secrets: &[Secret], body: &[u8]) -> Result<String, Problem> {
     let text = |name| headers.get(name).and_then(|value| value.to_str().ok());
-    let (Some(id), Some(timestamp), Some(signatures)) = (text(ID), text(TIMESTAMP), text(SIGNATURE))
+    let (Some(id), Some(timestamp), Some(signatures)) =
+        (text(ID), text(TIMESTAMP), text(SIGNATURE))
     else {
         return Err(refused(
             "send AGENT_SECRET as Authorization: Bearer …, or sign the body: headers webhook-id, webhook-timestamp and webhook-signature",

@@ -27,8 +27,8 @@ pub async fn read(body: Body) -> Result<Bytes, Problem> {
         let mut chunks = body.into_data_stream();
         let mut bytes = Vec::new();
         while let Some(chunk) = chunks.next().await {
-            let chunk =
-                chunk.map_err(|_| Problem::new(Kind::Malformed, "the body ended before its end"))?;
+            let chunk = chunk
+                .map_err(|_| Problem::new(Kind::Malformed, "the body ended before its end"))?;
             if bytes.len() + chunk.len() > MOST_BYTES {
                 return Err(Problem::new(
                     Kind::TooLarge,
@@ -146,7 +146,9 @@ impl<T: DeserializeOwned, S: Send + Sync> FromRequestParts<S> for Query<T> {
         // Numbers in a query are texts to a parser that expects numbers.
         let object = pairs
             .map(|(name, text)| {
-                let value = text.parse::<i64>().map_or_else(|_| text.into(), Value::from);
+                let value = text
+                    .parse::<i64>()
+                    .map_or_else(|_| text.into(), Value::from);
                 (name.into_owned(), value)
             })
             .collect();
@@ -177,7 +179,9 @@ mod tests {
     }
 
     async fn problem(text: &str) -> (u16, Value, String) {
-        let response = parse::<Wanted>(text.as_bytes()).expect_err(text).into_response();
+        let response = parse::<Wanted>(text.as_bytes())
+            .expect_err(text)
+            .into_response();
         let status = response.status().as_u16();
         let bytes = read(response.into_body()).await.expect("small");
         let body: Value = serde_json::from_slice(&bytes).expect("JSON");
@@ -194,10 +198,7 @@ mod tests {
                 r#"{"claimToken": "x", "replies": [{"body": "a"}, {"body": 1}]}"#,
                 "replies[1].body",
             ),
-            (
-                r#"{"claimToken": "x", "replies": [{}]}"#,
-                "replies[0].body",
-            ),
+            (r#"{"claimToken": "x", "replies": [{}]}"#, "replies[0].body"),
             (
                 r#"{"claimToken": "x", "replies": [{"body": "a", "b": 1}]}"#,
                 "replies[0].b",
@@ -210,7 +211,12 @@ mod tests {
 
     #[tokio::test]
     async fn what_is_no_json_is_told_apart_with_its_place() {
-        for text in [r#"{"claimToken": "x""#, "hello", r#"{"claimToken":"x"} {}"#, "[]"] {
+        for text in [
+            r#"{"claimToken": "x""#,
+            "hello",
+            r#"{"claimToken":"x"} {}"#,
+            "[]",
+        ] {
             let (status, field, detail) = problem(text).await;
             assert_eq!((status, field), (400, Value::Null), "{text}: {detail}");
             assert!(detail.contains("line 1 column") || text == "[]", "{detail}");

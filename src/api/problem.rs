@@ -124,6 +124,12 @@ impl Problem {
         }
     }
 
+    /// The same about a part of the request, whose fields are called by `name`.
+    pub fn within(mut self, name: impl Fn(&str) -> String) -> Self {
+        self.field = self.field.map(|field| name(&field));
+        self
+    }
+
     /// Nothing called `id`.
     pub fn no_such(what: &str, id: &str) -> Self {
         Self::new(Kind::NotFound, format!("there is no {what} {id:?}"))

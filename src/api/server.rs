@@ -24,65 +24,87 @@ const HEAD_PATIENCE: Duration = Duration::from_secs(75);
 /// How long to wait when the system has no room for a connection, or another process the address.
 const PAUSE: Duration = Duration::from_secs(1);
 
-/// Listens on `address` and answers by `router` until `stop`; then what is being answered is answered
-/// to its end. An address that another process has, for example the worker that this one is to
-/// succeed, is tried again until it is free.
-///
-/// # Errors
-/// The address cannot be used at all.
-pub async fn serve(address: SocketAddr, router: Router, stop: CancellationToken) -> io::Result<()> {
-    let Some(listener) = listen(address, &stop).await? else {
-        return Ok(());
-    };
-    let address = listener.local_addr()?;
-    info!(%address, "[http] Listening");
-    let seats = Arc::new(Semaphore::new(MOST_CONNECTIONS));
-    let clients = TaskTracker::new();
-    loop {
-        // Losing the race drops a place in a queue, or a connection that nobody has read from.
-        let accepted = tokio::select! {
-            () = stop.cancelled() => break,
-            accepted = async {
-                let seat = seats.clone().acquire_owned().await;
-                (seat, listener.accept().await)
-            } => accepted,
-        };
-        match accepted {
-            (seat, Ok((stream, _))) => {
-                let (router, stop) = (router.clone(), stop.clone());
-                clients.spawn(async move {
-                    let _seat = seat;
-                    converse(stream, router, stop).await;
-                });
-            }
-            (_, Err(error)) => {
-                warn!(%error, "[http] A connection cannot be accepted, retrying...");
-                tokio::time::sleep(PAUSE).await;
-            }
-        }
-    }
-    drop(listener);
-    clients.close();
-    clients.wait().await;
-    Ok(())
+/// An address to listen on, as far as it could be had.
+#[derive(Debug)]
+pub struct Server {
+    address: SocketAddr,
+    listener: Option<TcpListener>,
 }
 
-async fn listen(address: SocketAddr, stop: &CancellationToken) -> io::Result<Option<TcpListener>> {
-    let mut told = false;
-    loop {
-        match TcpListener::bind(address).await {
-            Ok(listener) => return Ok(Some(listener)),
+impl Server {
+    /// Takes `address`. One that another process has, for example the worker that this one is to
+    /// succeed, is waited for while it serves.
+    ///
+    /// # Errors
+    /// The address cannot be used at all.
+    pub async fn bind(address: SocketAddr) -> io::Result<Self> {
+        let listener = match TcpListener::bind(address).await {
+            Ok(listener) => Some(listener),
             Err(error) if error.kind() == io::ErrorKind::AddrInUse => {
-                if !std::mem::replace(&mut told, true) {
-                    warn!(%address, "[http] Another process listens here: waiting for it to end. HTTP_LISTEN chooses another address");
-                }
+                warn!(%address, "[http] Another process listens here: waiting for it to end. HTTP_LISTEN chooses another address");
+                None
             }
             Err(error) => return Err(error),
+        };
+        Ok(Self { address, listener })
+    }
+
+    /// Answers by `router` until `stop`; then what is being answered is answered to its end.
+    pub async fn serve(self, router: Router, stop: CancellationToken) {
+        let Some(listener) = self.listening(&stop).await else {
+            return;
+        };
+        let seats = Arc::new(Semaphore::new(MOST_CONNECTIONS));
+        let clients = TaskTracker::new();
+        loop {
+            // Losing the race drops a place in a queue, or a connection that nobody has read from.
+            let accepted = tokio::select! {
+                () = stop.cancelled() => break,
+                accepted = async {
+                    let seat = seats.clone().acquire_owned().await;
+                    (seat, listener.accept().await)
+                } => accepted,
+            };
+            match accepted {
+                (seat, Ok((stream, _))) => {
+                    let (router, stop) = (router.clone(), stop.clone());
+                    clients.spawn(async move {
+                        let _seat = seat;
+                        converse(stream, router, stop).await;
+                    });
+                }
+                (_, Err(error)) => {
+                    warn!(%error, "[http] A connection cannot be accepted, retrying...");
+                    tokio::time::sleep(PAUSE).await;
+                }
+            }
         }
-        // Nothing is lost with either.
-        tokio::select! {
-            () = stop.cancelled() => return Ok(None),
-            () = tokio::time::sleep(PAUSE) => {}
+        drop(listener);
+        clients.close();
+        clients.wait().await;
+    }
+
+    /// `None` at `stop`.
+    async fn listening(self, stop: &CancellationToken) -> Option<TcpListener> {
+        let mut listener = self.listener;
+        loop {
+            if let Some(listener) = listener {
+                let address = listener.local_addr().unwrap_or(self.address);
+                info!(%address, "[http] Listening");
+                return Some(listener);
+            }
+            // Nothing is lost with either.
+            tokio::select! {
+                () = stop.cancelled() => return None,
+                () = tokio::time::sleep(PAUSE) => {}
+            }
+            listener = match TcpListener::bind(self.address).await {
+                Ok(listener) => Some(listener),
+                Err(error) => {
+                    debug!(%error, "[http] The address is not free yet");
+                    None
+                }
+            };
         }
     }
 }
@@ -111,4 +133,3 @@ async fn converse(stream: TcpStream, router: Router, stop: CancellationToken) {
         debug!(%error, "[http] A connection broke");
     }
 }
-

@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 
-use clap::Subcommand;
+use clap::{Args, Subcommand};
 use serde_json::json;
 
 use super::confirm::confirm;
@@ -35,16 +35,27 @@ pub(super) enum Accounts {
         #[arg(long)]
         yes: bool,
     },
-    /// Send nothing for an account. It stays connected and goes on receiving.
+    /// Give agents no work and send nothing for an account. It stays connected and goes on receiving.
     Pause {
-        /// The account.
-        account: AccountId,
+        #[command(flatten)]
+        which: Which,
     },
-    /// Send again; a connection that waits because of a conflict is tried at once.
+    /// Go on; a connection that waits because of a conflict is tried at once.
     Resume {
-        /// The account.
-        account: AccountId,
+        #[command(flatten)]
+        which: Which,
     },
+}
+
+/// One account, or the switch above all of them.
+#[derive(Debug, Args)]
+#[group(required = true, multiple = false)]
+pub(super) struct Which {
+    /// The account.
+    account: Option<AccountId>,
+    /// Everything at once, whatever is paused or not by itself.
+    #[arg(long)]
+    all: bool,
 }
 
 impl Accounts {
@@ -54,18 +65,30 @@ impl Accounts {
             Self::Add { .. } => open_store(&config).await?,
             _ => existing_store(&config).await?,
         };
-        match self {
+        let done = match self {
             Self::List => list(&store, output).await,
             Self::Add { account } => add(&store, &account).await,
             Self::Enable { account } => enable(&store, &account).await,
             Self::Disable { account, yes } => disable(&store, &account, yes).await,
-            Self::Pause { account } => pause(&store, &account).await,
-            Self::Resume { account } => resume(&store, &account).await,
-        }
+            Self::Pause { which } => match which.account {
+                Some(account) => pause(&store, &account).await,
+                None => switch(&store, true).await,
+            },
+            Self::Resume { which } => match which.account {
+                Some(account) => resume(&store, &account).await,
+                None => switch(&store, false).await,
+            },
+        };
+        // Other processes are told of it before this one ends.
+        store.close().await;
+        done
     }
 }
 
 async fn list(store: &Store, output: Output) -> Result<(), CliError> {
+    if store.controls().await?.paused {
+        eprintln!("Everything is paused: `whatsapp-worker accounts resume --all` ends that.");
+    }
     let leases = store.leases().await?;
     let holders: HashMap<&AccountId, &OwnerId> = leases
         .iter()
@@ -92,6 +115,7 @@ async fn list(store: &Store, output: Output) -> Result<(), CliError> {
             json!(holders.get(&account.id).map(|owner| owner.as_str())),
             json!(session.map(|session| &session.state)),
             json!(session.map(|session| &session.detail)),
+            json!(account.pause_reason),
         ]);
     }
     print(
@@ -104,6 +128,7 @@ async fn list(store: &Store, output: Output) -> Result<(), CliError> {
             "ownerId",
             "session",
             "detail",
+            "pauseReason",
         ],
         rows,
     );
@@ -166,6 +191,21 @@ async fn resume(store: &Store, account: &AccountId) -> Result<(), CliError> {
         put!("Account '{account}' sends again.");
     } else {
         put!("Account '{account}' was not paused; a connection that waits is tried now.");
+    }
+    Ok(())
+}
+
+async fn switch(store: &Store, pause: bool) -> Result<(), CliError> {
+    let turned = store.pause_everything(pause, "operator").await?;
+    match (pause, turned) {
+        (true, true) => put!(
+            "Everything is paused: agents get no work and nothing is sent, for any account. Receiving goes on."
+        ),
+        (true, false) => put!("Everything is paused already."),
+        (false, true) => {
+            put!("Everything goes on, but for accounts that are paused by themselves.")
+        }
+        (false, false) => put!("Everything was not paused; `accounts list` shows what is."),
     }
     Ok(())
 }

@@ -10,14 +10,14 @@ use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
 use super::{CliError, load_config};
-use crate::app::App;
+use crate::app::build_shared;
 use crate::fleet::Posting;
 use crate::ids::{AccountId, Phone};
 use crate::session::Board;
 use crate::session::qr::{LinkQr, TerminalStyle};
 use crate::shutdown::Shutdown;
 use crate::store::{Account, LinkCode, LinkCodeKind, Store};
-use crate::supervisor::Supervisor;
+use crate::supervisor::{Shared, Supervisor};
 
 /// How often the store is asked for a new code.
 const LOOK: Duration = Duration::from_millis(250);
@@ -54,8 +54,8 @@ pub(super) struct Link {
 
 impl Link {
     pub(super) async fn run(self) -> Result<(), CliError> {
-        let app = App::build(load_config()?).await?;
-        let store = app.shared().store.clone();
+        let shared = build_shared(load_config()?).await?;
+        let store = shared.store.clone();
         store.add_account(&self.account, "operator").await?;
         if self.again {
             store.forget_link(&self.account, "operator").await?;
@@ -64,16 +64,16 @@ impl Link {
         if let Some(account) = &account
             && account.linked_at.is_some()
         {
-            return already_linked(&app, account).await;
+            return already_linked(&shared, account).await;
         }
         // Before the session begins: it then asks for the right kind of code at once.
         self.wish(&store).await?;
-        let shutdown = Shutdown::listen(app.shared().config.shutdown_grace)?;
+        let shutdown = Shutdown::listen(shared.config.shutdown_grace)?;
         let stop = shutdown.token().child_token();
         let standbys = 0;
         let (posts, postings) = watch::channel(Posting { account, standbys });
         let supervisor = Supervisor::new(
-            app.shared().clone(),
+            shared.clone(),
             self.account.clone(),
             postings,
             stop.clone(),
@@ -85,7 +85,7 @@ impl Link {
         if let Err(error) = operating.await {
             eprintln!("the session failed: {error}");
         }
-        app.shared().leases.close().await;
+        shared.leases.close().await;
         store.close().await;
         outcome
     }
@@ -175,8 +175,7 @@ impl Link {
 }
 
 /// Linked, and what that means here: operated by somebody, by nobody, or out of reach.
-async fn already_linked(app: &App, account: &Account) -> Result<(), CliError> {
-    let shared = app.shared();
+async fn already_linked(shared: &Shared, account: &Account) -> Result<(), CliError> {
     let id = &account.id;
     if let Some(home) = account
         .auth_home

@@ -19,10 +19,10 @@ pub(super) async fn run() -> Result<(), CliError> {
         );
     }
     let app = App::build(config).await?;
-    let shutdown = Shutdown::listen(app.shared().config.shutdown_grace)?;
+    let shutdown = Shutdown::listen(app.config.shutdown_grace)?;
     info!(
-        worker = %app.shared().owner,
-        store = %app.shared().store.place(),
+        worker = %app.owner,
+        store = %app.store.place(),
         "[whatsapp] Worker started"
     );
     let watched = std::io::stdout().is_terminal();

@@ -1,58 +1,64 @@
-//! How agents reach this process, and it them.
+//! What a process does, and how it serves agents.
 
-use std::net::SocketAddr;
-use std::path::Path;
+use std::time::Duration;
 
 use super::{ConfigError, Values};
-use crate::webhooks::signature::Secret;
-use crate::webhooks::{Webhook, read_file};
+use crate::jobs::QueueOptions;
+use crate::store::{Retention, Retries};
 
-/// Settings of the HTTP API and of the webhooks.
-#[derive(Clone, Debug)]
-pub struct AgentConfig {
-    /// Where the API listens, if it does.
-    pub listen: Option<SocketAddr>,
-    /// Any of these lets an agent in; without one nobody is.
-    pub secrets: Vec<Secret>,
-    /// Webhooks that the operator wrote into a file.
-    pub webhooks: Vec<Webhook>,
+/// What a process does.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Role {
+    /// Operates accounts: leases, sessions, outbox.
+    Whatsapp,
+    /// Serves agents: it needs the store alone.
+    Agent,
+    /// Both.
+    All,
 }
 
-impl AgentConfig {
-    pub(super) fn parse(values: &Values) -> Result<Self, ConfigError> {
-        let listen = values
-            .optional("HTTP_LISTEN")
-            .map(|text| {
-                text.parse().map_err(|_| {
-                    values.wrong(
-                        "HTTP_LISTEN",
-                        "write an address and a port, e.g. 127.0.0.1:8080 or [::]:8080; empty for no HTTP",
-                    )
-                })
-            })
-            .transpose()?;
-        let secrets = values
-            .optional("AGENT_SECRET")
-            .unwrap_or_default()
-            .split_ascii_whitespace()
-            .map(|text| {
-                Secret::parse(text).map_err(|error| {
-                    values.wrong(
-                        "AGENT_SECRET",
-                        format!("{error}, e.g. from `openssl rand -hex 32`"),
-                    )
-                })
-            })
-            .collect::<Result<_, _>>()?;
-        let webhooks = match values.optional("WEBHOOKS_FILE") {
-            Some(path) => read_file(Path::new(path))
-                .map_err(|error| values.wrong("WEBHOOKS_FILE", error.to_string()))?,
-            None => Vec::new(),
-        };
-        Ok(Self {
-            listen,
-            secrets,
-            webhooks,
-        })
+impl Role {
+    /// Whether it operates accounts.
+    pub const fn operates(self) -> bool {
+        matches!(self, Self::Whatsapp | Self::All)
     }
+
+    /// Whether it serves agents.
+    pub const fn serves_agents(self) -> bool {
+        matches!(self, Self::Agent | Self::All)
+    }
+
+    pub(super) fn parse(values: &Values) -> Result<Self, ConfigError> {
+        match values.get("AGENT_ROLE") {
+            "whatsapp" => Ok(Self::Whatsapp),
+            "agent" => Ok(Self::Agent),
+            "all" => Ok(Self::All),
+            _ => Err(values.wrong("AGENT_ROLE", "use whatsapp, agent or all")),
+        }
+    }
+}
+
+/// The agent queue's settings.
+pub(super) fn queue(values: &Values) -> Result<QueueOptions, ConfigError> {
+    let lock = values.millis("AGENT_LOCK_MS")?.unwrap_or_default();
+    if !(Duration::from_secs(1)..=Duration::from_hours(24)).contains(&lock) {
+        return Err(values.wrong("AGENT_LOCK_MS", "write 1000 to 86400000 milliseconds"));
+    }
+    let days = number(values, "MESSAGE_RETENTION_DAYS", 1, 3650)?;
+    Ok(QueueOptions {
+        lock,
+        retries: Retries {
+            max: number(values, "AGENT_MAX_RETRIES", 0, 20)?,
+        },
+        retention: Retention::of_messages(Duration::from_hours(24 * u64::from(days))),
+    })
+}
+
+fn number(values: &Values, name: &'static str, least: u32, most: u32) -> Result<u32, ConfigError> {
+    values
+        .get(name)
+        .parse()
+        .ok()
+        .filter(|number| (least..=most).contains(number))
+        .ok_or_else(|| values.wrong(name, format!("write a whole number from {least} to {most}")))
 }

@@ -91,7 +91,22 @@ pub const SETTINGS: &[Setting] = &[
     plain(
         "AGENT_ROLE",
         "all",
-        "whatsapp (lease, session) or all; the role agent comes with the agent queue",
+        "What this process does: whatsapp (lease, session, outbox), agent (agent queue) or all",
+    ),
+    plain(
+        "AGENT_LOCK_MS",
+        "300000",
+        "How long an agent's claim of a job holds without a heartbeat, 1000 to 86400000",
+    ),
+    plain(
+        "AGENT_MAX_RETRIES",
+        "3",
+        "How often a job that failed is tried again before it is a dead letter, 0 to 20",
+    ),
+    plain(
+        "MESSAGE_RETENTION_DAYS",
+        "90",
+        "How long messages, what was sent and names are kept, 1 to 3650",
     ),
     plain(
         "WHATSAPP_PHONE",
@@ -201,6 +216,47 @@ pub const SETTINGS: &[Setting] = &[
         "",
         "TOML file of webhooks that jobs are pushed to, beside those made by the API",
     ),
+    plain(
+        "MEDIA_MAX_BYTES",
+        "67108864",
+        "The largest file that is taken in to be sent, up to 2 GiB",
+    ),
+    plain(
+        "MEDIA_DIR",
+        "",
+        "Files beneath it may be named by path in messages; unless set, none",
+    ),
+    plain(
+        "MEDIA_ALLOW_PRIVATE",
+        "0",
+        "1 lets media URLs lead to addresses that are not public: whoever may send can then read what this machine can reach",
+    ),
+    plain(
+        "OUTBOX_ACK_TIMEOUT_MS",
+        "20000",
+        "How long WhatsApp may take to acknowledge a message before it is sent again",
+    ),
+    plain(
+        "OUTBOX_COOLDOWN_MS",
+        "900000",
+        "How long a message waits after three attempts, before the last one",
+    ),
+    plain(
+        "OUTBOX_LANE_BLOCK_MS",
+        "60000",
+        "How long that wait holds up the messages behind it in the same chat, at most",
+    ),
+    plain(
+        "OUTBOX_RATE_PER_MINUTE",
+        "0",
+        "Messages that an account sends in a minute at most, evenly spread; 0: no limit",
+    ),
+    plain("OUTBOX_CHAT_RATE_PER_MINUTE", "0", "The same for one chat"),
+    plain(
+        "OUTBOX_TYPING",
+        "0",
+        "1 shows typing before each text, for as long as a person would take",
+    ),
     #[cfg(feature = "simulator")]
     plain(
         "SIMULATOR_SESSIONS",
@@ -217,12 +273,7 @@ pub const SETTINGS: &[Setting] = &[
 
 /// Names that users of the forerunners may have set and that do nothing yet: said at start-up rather
 /// than passed over.
-pub const NOT_YET: &[&str] = &[
-    "ADMIN_API_TOKEN",
-    "AXIOM_DATASET",
-    "AXIOM_TOKEN",
-    "MESSAGE_RETENTION_DAYS",
-];
+pub const NOT_YET: &[&str] = &["ADMIN_API_TOKEN", "AXIOM_DATASET", "AXIOM_TOKEN"];
 
 /// The setting called `name`.
 pub fn find(name: &str) -> Option<&'static Setting> {

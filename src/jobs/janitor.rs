@@ -13,6 +13,9 @@ const PERIOD: Duration = Duration::from_mins(1);
 /// Between two batches: others want to write too.
 const BREATH: Duration = Duration::from_millis(50);
 
+/// Uploads that one sweep removes.
+const UPLOADS: u32 = 20;
+
 /// Batches of one sweep: what is left is for the next one.
 const BATCHES: u32 = 100;
 
@@ -23,6 +26,9 @@ pub(super) async fn run(store: &Store, retention: Retention, stop: &Cancellation
         let pause = PERIOD.mul_f64(0.5 + rand::random::<f64>());
         if wait(pause, stop).await {
             return;
+        }
+        if let Err(error) = store.drop_what_passed(UPLOADS).await {
+            debug!(%error, "unused uploads could not be removed, retrying...");
         }
         for _ in 0..BATCHES {
             match batch(store, retention, &mut sweep).await {

@@ -186,6 +186,8 @@ pub struct Rules {
     pub cooldown: Duration,
     /// How long a cooldown may hold up the messages behind.
     pub lane_block: Duration,
+    /// Least time between two attempts in one chat; zero: any.
+    pub chat_pace: Duration,
 }
 
 impl Default for Rules {
@@ -194,6 +196,7 @@ impl Default for Rules {
             ack: Duration::from_secs(20),
             cooldown: Duration::from_mins(15),
             lane_block: Duration::from_mins(1),
+            chat_pace: Duration::ZERO,
         }
     }
 }

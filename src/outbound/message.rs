@@ -14,6 +14,7 @@ use serde::{Deserialize, Serialize};
 pub use self::check::{CAPTION_CHARS, Invalid, TEXT_CHARS};
 pub use self::media::{MediaRef, MediaSource};
 pub use self::recipient::Recipient;
+use crate::ids::UploadId;
 use crate::inbound::message::Target;
 
 /// A message to be sent.
@@ -211,6 +212,27 @@ impl Outgoing {
             | Self::Location { .. }
             | Self::Contacts { .. }
             | Self::Poll { .. } => None,
+        }
+    }
+
+    /// The upload that its file is, once it was taken in.
+    pub fn upload(&self) -> Option<&UploadId> {
+        match &self.media()?.source {
+            MediaSource::Upload(id) => Some(id),
+            MediaSource::Url(_) | MediaSource::Path(_) => None,
+        }
+    }
+
+    /// The same, to be changed.
+    pub const fn media_mut(&mut self) -> Option<&mut MediaRef> {
+        match self {
+            Self::Image { media, .. }
+            | Self::Video { media, .. }
+            | Self::Audio { media }
+            | Self::Voice { media }
+            | Self::Document { media, .. }
+            | Self::Sticker { media } => Some(media),
+            _ => None,
         }
     }
 

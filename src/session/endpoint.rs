@@ -243,9 +243,21 @@ impl Network {
         })
     }
 
+    /// TLS for HTTP, with the same trust roots.
+    pub fn http_tls(&self) -> ClientConfig {
+        let mut tls = (*self.tls).clone();
+        tls.alpn_protocols = tls::http_protocols();
+        tls
+    }
+
     /// The chat server.
     pub fn ws_url(&self) -> &WsUrl {
         &self.ws_url
+    }
+
+    /// TLS with the roots that are set, for connections to others than WhatsApp.
+    pub fn tls(&self) -> ClientConfig {
+        (*self.tls).clone()
     }
 
     /// Looks up the name that the next connect needs: the server's, or its proxy's. Cancel safe.

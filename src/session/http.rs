@@ -28,7 +28,6 @@ use wacore::net::{
 
 use self::body::{BodyReader, CHUNKS_IN_FLIGHT, feed, pump};
 use super::endpoint::{Network, is_loopback, is_whatsapp};
-use super::transport::tls::http_protocols;
 
 /// A response that is kept in memory. The largest that the library asks for is a script of a few
 /// MiB.
@@ -96,10 +95,8 @@ impl WebClient {
     /// # Panics
     /// Outside of a tokio runtime.
     pub fn new(network: &Network) -> Result<Self, HttpError> {
-        let mut tls = (*network.tls).clone();
-        tls.alpn_protocols = http_protocols();
         let mut builder = Client::builder()
-            .tls_backend_preconfigured(tls)
+            .tls_backend_preconfigured(network.http_tls())
             .default_headers(HeaderMap::from_iter([(
                 ORIGIN,
                 HeaderValue::from_static(WHATSAPP_WEB_ORIGIN),

@@ -194,7 +194,7 @@ impl Life<'_> {
         let (mut connection, mut signals) =
             opened.map_err(|error| Next::Finish(failure::unreadable(&error)))?;
         attempts.begin();
-        let mut live = Live::new(self, auth, kind);
+        let mut live = Live::new(self, &connection, auth, kind);
         let mut pulse = Pulse::new(self.context.probe);
         let mut poisoned = auth.poisoned();
         let mut look = tokio::time::interval(linking::LOOK);

@@ -14,10 +14,12 @@ use wacore::types::events::{
     InboundMessage, LazyHistorySync,
 };
 use wacore::types::message::MessageInfo;
+use wacore::types::presence::ReceiptType;
 use wacore_binary::{Jid as WireJid, NodeRef};
 
 use super::connection::{End, Vow};
 use crate::ids::Jid;
+use crate::outbound::delivery::Evidence;
 
 /// What a session is told by its connection.
 pub enum Signal {
@@ -50,6 +52,13 @@ pub enum Signal {
         id: String,
         /// Its refusal.
         error: Option<String>,
+    },
+    /// Messages of ours are known to have come so far.
+    Receipt {
+        /// Their ids.
+        ids: Vec<String>,
+        /// How far.
+        evidence: Evidence,
     },
     /// This chat wrote, and each message is to be answered.
     Answer(Jid),
@@ -88,6 +97,7 @@ impl EventHandler for Observer {
             EventKind::UndecryptableMessage,
             EventKind::Messages,
             EventKind::ServerAck,
+            EventKind::Receipt,
             EventKind::HistorySync,
         ])
     }
@@ -135,6 +145,14 @@ impl EventHandler for Observer {
                     error: ack.error.clone(),
                 });
             }
+            Event::Receipt(receipt) => {
+                if let Some(evidence) = evidence(&receipt.r#type, receipt.source.is_from_me) {
+                    self.tell(Signal::Receipt {
+                        ids: receipt.message_ids.clone(),
+                        evidence,
+                    });
+                }
+            }
             Event::HistorySync(history) => self.tell(Signal::History(history.clone())),
             Event::LoggedOut(out) => self.end(End::LoggedOut {
                 reason: logged_out_reason(&out.reason).to_owned(),
@@ -164,6 +182,26 @@ impl Observer {
     /// The first reason is the cause; later ones follow from it.
     fn end(&self, end: End) {
         let _ = self.verdict.set(end);
+    }
+}
+
+/// What a receipt proves about a message of ours. Our own phone and other devices tell of it too: then
+/// the server has it. So it does when a device cannot read it and asks for it again.
+const fn evidence(kind: &ReceiptType, from_us: bool) -> Option<Evidence> {
+    match kind {
+        ReceiptType::Delivered
+        | ReceiptType::Inactive
+        | ReceiptType::Read
+        | ReceiptType::Played
+            if from_us =>
+        {
+            Some(Evidence::Server)
+        }
+        ReceiptType::Delivered | ReceiptType::Inactive => Some(Evidence::Device),
+        ReceiptType::Read => Some(Evidence::Read),
+        ReceiptType::Played => Some(Evidence::Played),
+        ReceiptType::Sent | ReceiptType::Sender | ReceiptType::Retry => Some(Evidence::Server),
+        _ => None,
     }
 }
 

@@ -126,7 +126,11 @@ pub(super) async fn rebuild(
     let device = device(source);
     let named = Jid::new(device.to_string());
     let sender = std::slice::from_ref(&source.sender);
-    if let Err(error) = client.signal().delete_sessions(sender).await {
+    // Who writes to the device right now has made sure of its session.
+    let writers = context.sessions.write().await;
+    let dropped = client.signal().delete_sessions(sender).await;
+    drop(writers);
+    if let Err(error) = dropped {
         warn!(%account, device = %named, %error, "a bad signal session could not be dropped");
         return;
     }

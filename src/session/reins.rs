@@ -146,6 +146,15 @@ impl Reins {
         self.orders.borrow().paused || self.order() != Order::Run
     }
 
+    /// Resolves when something may be sent. Cancel safe.
+    pub async fn may_send(&self) {
+        let mut orders = self.orders.clone();
+        let free = orders.wait_for(|orders| !orders.paused && orders.order == Order::Run);
+        if free.await.is_err() {
+            std::future::pending::<()>().await;
+        }
+    }
+
     /// Resolves when a rest is to end early; counted from this call on. Cancel safe.
     pub async fn nudged(&self) {
         let mut orders = self.orders.clone();

@@ -9,16 +9,18 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use tokio::sync::oneshot;
-use wacore_binary::Jid as WireJid;
+use tracing::warn;
+use wacore_binary::{Jid as WireJid, JidExt};
 use waproto::whatsapp as wa;
 use whatsapp_rust::Client;
-use whatsapp_rust::send::SendOptions;
+use whatsapp_rust::client::ClientError;
+use whatsapp_rust::send::{SendError as LibraryError, SendOptions};
 
 use crate::clock;
 use crate::ids::Jid;
+use crate::outbound::delivery::{self, Outcome};
+use crate::telemetry::scrub::scrub;
 
-/// How long the server may take to answer.
-const ACK: Duration = Duration::from_secs(20);
 /// How long a flush is repeated.
 const FLUSH: Duration = Duration::from_secs(5);
 /// Between two tries.
@@ -27,22 +29,59 @@ const PAUSE: Duration = Duration::from_millis(20);
 /// Why a message is not known to have been sent.
 #[derive(Debug, thiserror::Error)]
 pub enum SendError {
-    /// The recipient's address cannot be used.
+    /// Nothing left: the recipient's address cannot be used.
     #[error("the address cannot be sent to: {0}")]
     Address(String),
     /// Nothing left: the ratchets could not be made durable.
     #[error("the signal state could not be stored: {0}")]
     NotDurable(String),
-    /// Nothing left, or it is not known: the connection failed.
+    /// Nothing left: there was no connection, or the server did not tell what was needed.
     #[error("the connection failed: {0}")]
     Connection(String),
     /// The server refused.
     #[error("the server refused it with code {0}")]
     Refused(String),
+    /// The connection broke while it was written.
+    #[error("the connection broke: {0}")]
+    Broken(String),
     /// The server did not answer in time; it may have taken it.
-    #[error("the server did not answer within {ACK:?}")]
+    #[error("the server did not answer in time")]
     Unanswered,
 }
+
+impl From<SendError> for Outcome {
+    fn from(error: SendError) -> Self {
+        let code = match error {
+            SendError::Refused(code) => return Self::Refused(code),
+            SendError::Unanswered => return Self::Unanswered(delivery::ACK_TIMEOUT),
+            SendError::Broken(_) => return Self::Unanswered(delivery::INTERRUPTED),
+            SendError::Address(error) => {
+                return Self::Impossible {
+                    code: "address",
+                    error: scrub(&error, true).into_owned(),
+                };
+            }
+            SendError::NotDurable(_) => "signal_state",
+            SendError::Connection(_) => "connection",
+        };
+        Self::NotSent {
+            code,
+            error: scrub(&error.to_string(), true).into_owned(),
+        }
+    }
+}
+
+/// What messages leave by, for one connection.
+#[derive(Clone)]
+pub(super) struct Line {
+    pub(super) client: Arc<Client>,
+    pub(super) acks: Acks,
+    /// Held by those who write; whoever drops a session waits for them.
+    pub(super) sessions: Sessions,
+}
+
+/// See [`Line::sessions`].
+pub type Sessions = Arc<tokio::sync::RwLock<()>>;
 
 /// Who waits for which answer of the server.
 #[derive(Clone, Debug, Default)]
@@ -55,12 +94,11 @@ impl Acks {
         answer
     }
 
-    /// The server answered; `error` is its refusal.
-    pub(super) fn settle(&self, id: &str, error: Option<String>) {
-        if let Some(waiting) = self.lock().remove(id) {
-            // Who asked may have given up.
-            let _ = waiting.send(error);
-        }
+    /// The server answered; `error` is its refusal. `false`: nobody waits for it.
+    pub(super) fn settle(&self, id: &str, error: Option<String>) -> bool {
+        let waiting = self.lock().remove(id);
+        // Who asked may have given up.
+        waiting.is_some_and(|waiting| waiting.send(error).is_ok())
     }
 
     fn forget(&self, id: &str) {
@@ -72,18 +110,19 @@ impl Acks {
     }
 }
 
-/// Sends `message` to `to` under the message id `id`; `Ok` means that the server took it. Repeating
-/// it with the same id is safe. If it is dropped, the message may have left.
+/// Sends `message` to `to` under the message id `id`; `Ok` means that the server took it, or that the
+/// recipient has it. Repeating it with the same id is safe. If it is dropped, the message may have left.
 ///
 /// # Errors
 /// [`SendError`].
 pub(super) async fn send(
-    client: &Arc<Client>,
-    acks: &Acks,
+    line: &Line,
     to: &Jid,
     message: &wa::Message,
     id: &str,
+    patience: Duration,
 ) -> Result<(), SendError> {
+    let Line { client, acks, .. } = line;
     let wire: WireJid = to
         .as_str()
         .parse()
@@ -91,11 +130,11 @@ pub(super) async fn send(
     let answer = acks.expect(id);
     let sent = async {
         flush(client).await?;
-        hand_over(client, wire, message, id).await?;
-        match tokio::time::timeout(ACK, answer).await {
+        hand_over(line, &wire, message, id).await?;
+        match tokio::time::timeout(patience, answer).await {
             Ok(Ok(None)) => Ok(()),
             Ok(Ok(Some(code))) => Err(SendError::Refused(code)),
-            Ok(Err(_)) => Err(SendError::Connection("it ended".to_owned())),
+            Ok(Err(_)) => Err(SendError::Broken("it ended".to_owned())),
             Err(_) => Err(SendError::Unanswered),
         }
     };
@@ -114,29 +153,73 @@ async fn flush(client: &Arc<Client>) -> Result<(), SendError> {
     flushed.await
 }
 
-/// The library flushes once more when it reserves counters; that flush may be put off too.
+/// Hands the message to the library, which flushes once more when it reserves counters; that flush may
+/// be put off too.
+///
+/// The library first makes sessions with all devices of a person and then writes to those that have
+/// one. A device whose session was dropped in between is passed over, and nobody is told: it would
+/// never see the message. So our own drops wait for those who write ([`Line::sessions`]), and when a
+/// session is missing afterwards, because the device itself had it dropped, everything is written once
+/// more. Who has it already knows it by its id.
 async fn hand_over(
-    client: &Arc<Client>,
-    wire: WireJid,
+    line: &Line,
+    wire: &WireJid,
     message: &wa::Message,
     id: &str,
 ) -> Result<(), SendError> {
-    let send = || async {
-        let options = SendOptions::default().with_message_id(id);
-        let sent = client.send_message_with_options(wire.clone(), message.clone(), options);
-        match sent.await {
-            Ok(_) => Ok(()),
-            Err(error) => {
-                let text = format!("{:#}", anyhow::Error::from(error));
-                Err(if text.contains("signal") && text.contains("stor") {
-                    SendError::NotDurable(text)
-                } else {
-                    SendError::Connection(text)
-                })
-            }
-        }
+    let _writing = line.sessions.read().await;
+    backed_off(|| write(&line.client, wire, message, id)).await?;
+    if is_passed_over(&line.client, wire).await {
+        warn!(to = %Jid::new(wire.to_string()), message_id = id, "a device had no session when it was written to: written again");
+        backed_off(|| write(&line.client, wire, message, id)).await?;
+    }
+    Ok(())
+}
+
+/// Whether a device of the person `to` has no session right after it was written to.
+async fn is_passed_over(client: &Client, to: &WireJid) -> bool {
+    if to.is_group() {
+        return false;
+    }
+    let signal = client.signal();
+    let Ok(devices) = signal.get_user_devices(std::slice::from_ref(to)).await else {
+        return false;
     };
-    backed_off(send).await
+    for device in &devices {
+        if let Ok(false) = signal.validate_session(device).await {
+            return true;
+        }
+    }
+    false
+}
+
+async fn write(
+    client: &Client,
+    wire: &WireJid,
+    message: &wa::Message,
+    id: &str,
+) -> Result<(), SendError> {
+    let options = SendOptions::default().with_message_id(id);
+    let sent = client.send_message_with_options(wire.clone(), message.clone(), options);
+    sent.await.map(drop).map_err(|error| {
+        let text = format!("{error:#}");
+        match error {
+            LibraryError::InvalidRequest(why) => SendError::Address(why),
+            LibraryError::Client(ClientError::Socket(_) | ClientError::EncryptSend(_)) => {
+                SendError::Broken(text)
+            }
+            LibraryError::Internal(error) if is_put_off(&error) => {
+                SendError::NotDurable(format!("{error:#}"))
+            }
+            _ => SendError::Connection(text),
+        }
+    })
+}
+
+/// Whether the auth store did not take the ratchets yet. The library hands its words on, and no more.
+fn is_put_off(error: &anyhow::Error) -> bool {
+    let text = format!("{error:#}");
+    text.contains("signal") && text.contains("stor")
 }
 
 async fn backed_off<F>(mut attempt: impl FnMut() -> F) -> Result<(), SendError>

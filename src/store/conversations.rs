@@ -136,7 +136,11 @@ async fn erase_rest(tx: &mut Tx, conv: &str) -> Result<()> {
         "DELETE FROM outbox_attempts WHERE outbox_id IN
            (SELECT outbox_id FROM outbox WHERE conv = $1)",
         "DELETE FROM outbox WHERE conv = $1",
-        "DELETE FROM conversations WHERE conv = $1",
+        "DELETE FROM hints WHERE conv = $1",
+        "DELETE FROM contacts WHERE contact_id IN (SELECT k.contact_id FROM contacts k
+           JOIN conversations c ON c.account_id = k.account_id AND (c.pn = k.pn OR c.lid = k.lid)
+           WHERE c.conv = $1)",
+        "DELETE FROM conversations WHERE conv = $1 OR merged_into = $1",
     ] {
         query(delete).bind(conv).execute(&mut *tx).await?;
     }

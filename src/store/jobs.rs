@@ -100,6 +100,8 @@ pub struct Job {
     pub kind: String,
     /// WhatsApp's id of the message.
     pub channel_message_id: String,
+    /// The message's key in the inbox, by which its file is got.
+    pub key: String,
     /// Where it stands.
     pub status: JobStatus,
     /// One line without content.
@@ -159,7 +161,7 @@ pub struct JobFilter {
 const COLUMNS: &str =
     "j.job_id, j.account_id, j.conv, j.kind, j.status, j.summary, j.attempt_count,
     j.error_reason, j.error_message, j.processor_id, j.locked_until, j.started_at, j.created_at,
-    j.finished_at, j.dead, COALESCE(i.message_id, j.key) AS message_id";
+    j.finished_at, j.dead, j.key, COALESCE(i.message_id, j.key) AS message_id";
 
 impl Job {
     fn read(row: &AnyRow) -> Result<Self> {
@@ -173,6 +175,7 @@ impl Job {
             conversation_id: ConversationId(row.try_get("conv")?),
             kind: row.try_get("kind")?,
             channel_message_id: row.try_get("message_id")?,
+            key: row.try_get("key")?,
             status: row.try_get::<&str, _>("status")?.parse().map_err(odd)?,
             summary: row.try_get("summary")?,
             attempt_count: row.try_get("attempt_count")?,

@@ -24,6 +24,7 @@ mod talk;
 pub use self::claim::{ChatAddress, Claimed, Dispatch};
 pub use self::enqueue::{Enqueued, Origin, Request};
 pub(in crate::store) use self::enqueue::{insert_outgoing, resolve};
+pub(in crate::store) use self::lane::refresh as refresh_lane;
 pub use self::operator::{Cancelled, Retried};
 pub use self::proof::Proof;
 pub use self::row::{Attempt, OutboxDetail, OutboxFilter, OutboxRow};

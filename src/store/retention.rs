@@ -58,7 +58,7 @@ pub struct Swept {
 }
 
 /// What is deleted by age alone: a table's name, and the statement.
-const BY_AGE: [(&str, &str); 4] = [
+const BY_AGE: [(&str, &str); 5] = [
     (
         "jobs",
         "DELETE FROM jobs WHERE job_id IN (SELECT job_id FROM jobs
@@ -73,6 +73,11 @@ const BY_AGE: [(&str, &str); 4] = [
         "jobs",
         "DELETE FROM jobs WHERE job_id IN (SELECT job_id FROM jobs
            WHERE status = 'failed' AND finished_at < $1 ORDER BY finished_at LIMIT $2)",
+    ),
+    (
+        "contacts",
+        "DELETE FROM contacts WHERE contact_id IN (SELECT contact_id FROM contacts
+           WHERE updated_at < $1 ORDER BY updated_at LIMIT $2)",
     ),
     // Attempts first: without their message nobody would find them again.
     (

@@ -14,12 +14,14 @@ use super::{Engine, Result, StoreError};
 use crate::clock::Boot;
 
 /// The text of each migration; its number is its place, from 1.
-const MIGRATIONS: [&str; 5] = [
+const MIGRATIONS: [&str; 7] = [
     include_str!("../../migrations/001_init.sql"),
     include_str!("../../migrations/002_fleet.sql"),
     include_str!("../../migrations/003_auth.sql"),
     include_str!("../../migrations/004_jobs.sql"),
     include_str!("../../migrations/005_outbox.sql"),
+    include_str!("../../migrations/006_contacts.sql"),
+    include_str!("../../migrations/007_webhooks.sql"),
 ];
 
 /// The newest migration that this binary knows.

@@ -5,7 +5,7 @@ mod parts;
 
 use std::time::Duration;
 
-use crate::ids::{AccountId, Epoch, OwnerId};
+use crate::ids::{AccountId, Epoch, OutboxId, OwnerId};
 
 /// The older name of `whatsapp.session.error`.
 pub(super) const SESSION_ERROR_ALIAS: &str = "whatsapp.baileys.error";
@@ -183,16 +183,30 @@ pub enum Event<'a> {
         job_id: &'a str,
         processor_id: Option<&'a str>,
     },
-    /// `whatsapp.outbound.sent`
+    /// `whatsapp.outbound.loop.started`
+    OutboundStarted {
+        account: &'a AccountId,
+        recovered: usize,
+    },
+    /// `whatsapp.outbound.loop.error`
+    OutboundError {
+        account: &'a AccountId,
+        message: &'a str,
+    },
+    /// `whatsapp.outbound.sent`; without an attempt: known by a receipt
     Sent {
         account: &'a AccountId,
         message_id: &'a str,
+        outbox_id: Option<&'a OutboxId>,
+        attempt: Option<i64>,
     },
-    /// `whatsapp.outbound.failed`
+    /// `whatsapp.outbound.failed`; with `retry` it is tried again after so long
     SendFailed {
         account: &'a AccountId,
         message_id: &'a str,
+        code: &'a str,
         message: &'a str,
+        retry: Option<Duration>,
     },
 }
 
@@ -212,6 +226,7 @@ pub fn emit(event: Event<'_>) {
         | Event::Lost { .. }
         | Event::JobFailed { .. }
         | Event::JobLeaseLost { .. }
+        | Event::OutboundError { .. }
         | Event::SendFailed { .. } => {
             tracing::warn!(target: TARGET, event = name, payload, "{line}");
         }

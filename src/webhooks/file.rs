@@ -103,7 +103,11 @@ impl Entry {
         };
         let secrets = match self.secrets.as_array().map(Vec::as_slice) {
             Some(list @ ([_] | [_, _])) => list,
-            _ => return Err(wrong("write a list of one, or of two while it is changed".to_owned())),
+            _ => {
+                return Err(wrong(
+                    "write a list of one, or of two while it is changed".to_owned(),
+                ));
+            }
         };
         let secrets = secrets
             .iter()
@@ -157,15 +161,30 @@ mod tests {
         let short = GOOD.replace("0123456789abcdef-old", "s3cret");
         for (text, words) in [
             (format!("{GOOD}{GOOD}"), "another one has it already"),
-            (GOOD.replace("https://agent", "ftp://agent"), "it is neither http://"),
-            (GOOD.replace("https://agent", "https://me:pass@agent"), "leave user and password out"),
+            (
+                GOOD.replace("https://agent", "ftp://agent"),
+                "it is neither http://",
+            ),
+            (
+                GOOD.replace("https://agent", "https://me:pass@agent"),
+                "leave user and password out",
+            ),
             (GOOD.replace("\"shop\"", ""), "accounts: name accounts"),
             (GOOD.replace("\"shop\"", "\"../shop\""), "account id"),
             (GOOD.replace("name =", "nam ="), "nam"),
-            (format!("{GOOD}\ntimeout_ms = 1"), "timeoutMs: write 1000 to 600000"),
-            (format!("{GOOD}\nconcurrency = 65"), "concurrency: write 1 to 64"),
+            (
+                format!("{GOOD}\ntimeout_ms = 1"),
+                "timeoutMs: write 1000 to 600000",
+            ),
+            (
+                format!("{GOOD}\nconcurrency = 65"),
+                "concurrency: write 1 to 64",
+            ),
             (short, "at least 16 characters"),
-            (GOOD.replace("[\"01", "\"s3cret\" # "), "secrets: write a list"),
+            (
+                GOOD.replace("[\"01", "\"s3cret\" # "),
+                "secrets: write a list",
+            ),
             (GOOD.replace("url = ", "url = s3cret "), "line 4"),
         ] {
             let error = parse(&text).expect_err(words).to_string();

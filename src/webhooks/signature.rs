@@ -209,10 +209,7 @@ mod tests {
             Err(Unverified::Wrong)
         );
         assert_eq!(verify(&[], SIGNATURE, TIMESTAMP), Err(Unverified::Wrong));
-        assert_eq!(
-            verify(&both, "v1,AAAA", TIMESTAMP),
-            Err(Unverified::Wrong)
-        );
+        assert_eq!(verify(&both, "v1,AAAA", TIMESTAMP), Err(Unverified::Wrong));
     }
 
     #[test]

@@ -26,6 +26,7 @@ fn hasty() -> Rules {
         ack: Duration::ZERO,
         cooldown: Duration::ZERO,
         lane_block: Duration::ZERO,
+        chat_pace: Duration::ZERO,
     }
 }
 
@@ -70,7 +71,7 @@ impl Bench {
     }
 
     async fn claim(&self, fence: &Fence) -> Vec<Dispatch> {
-        let claimed = self.store.claim_outgoing(fence, 100).await;
+        let claimed = self.store.claim_outgoing(fence, 100, &hasty()).await;
         claimed.expect("ours").messages
     }
 

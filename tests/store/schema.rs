@@ -13,7 +13,8 @@ on_every_engine!(
 );
 
 async fn processes_may_open_a_new_store_at_once(bench: &Bench) {
-    let empty = "DROP TABLE auth_marks; DROP TABLE auth_orders; DROP TABLE auth_records; DROP TABLE auth_heads;
+    let empty = "DROP TABLE hints; DROP TABLE lookups; DROP TABLE contacts; DROP TABLE upload_chunks; DROP TABLE uploads;
+         DROP TABLE auth_marks; DROP TABLE auth_orders; DROP TABLE auth_records; DROP TABLE auth_heads;
          DROP TABLE workers; DROP TABLE audit; DROP TABLE missing; DROP TABLE jobs; DROP TABLE lanes;
          DROP TABLE messages; DROP TABLE inbox; DROP TABLE conversations; DROP TABLE link_wishes;
          DROP TABLE link_codes; DROP TABLE session_status; DROP TABLE lease; DROP TABLE accounts;
@@ -59,7 +60,9 @@ async fn a_newer_schema_that_needs_a_newer_binary_is_refused(bench: &Bench) {
     assert!(!error.contains("rehearsal"), "no password: {error}");
 }
 
-const BACK_TO_1: &str = "DROP TABLE auth_marks; DROP TABLE auth_orders; DROP TABLE auth_records; DROP TABLE auth_heads;
+const BACK_TO_1: &str = "DROP TABLE hints; DROP TABLE lookups; DROP TABLE contacts; DROP TABLE upload_chunks; DROP TABLE uploads;
+     ALTER TABLE conversations DROP COLUMN read_until; ALTER TABLE conversations DROP COLUMN merged_into;
+     DROP INDEX outbox_upload; ALTER TABLE outbox DROP COLUMN upload_id; DROP TABLE auth_marks; DROP TABLE auth_orders; DROP TABLE auth_records; DROP TABLE auth_heads;
      ALTER TABLE accounts DROP COLUMN auth_medium; ALTER TABLE link_wishes DROP COLUMN replace_number;
      ALTER TABLE lease DROP COLUMN successor;
      ALTER TABLE accounts DROP COLUMN paused; ALTER TABLE accounts DROP COLUMN resumed_at;

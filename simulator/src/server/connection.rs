@@ -215,7 +215,17 @@ async fn read(
             Role::Candidate => server.receive_from_candidate(id, &stanza),
             Role::Device(address, _) => {
                 check_receipt(server, *address, &stanza).await;
-                server.receive(*address, id, &stanza)
+                let mut reply = server.receive(*address, id, &stanza);
+                if stanza.tag == "message" {
+                    let fate = server.faults.ack_fate();
+                    if !fate.delay.is_zero() {
+                        sleep(fate.delay).await; // justified: the delay is the fault
+                    }
+                    let ack = std::mem::take(&mut reply.stanzas);
+                    let copies = std::iter::repeat_n(ack, fate.copies);
+                    reply.stanzas = copies.flatten().collect();
+                }
+                reply
             }
         };
         let hang_up = reply.hang_up.then_some(Order::HangUp(None));

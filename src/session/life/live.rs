@@ -16,9 +16,11 @@ use super::Life;
 use super::attempts::Attempts;
 use crate::clock::Boot;
 use crate::ids::Jid;
+use crate::outbound::delivery::Evidence;
 use crate::session::connection::Connection;
+use crate::session::delivery::Delivery;
 use crate::session::observer::Signal;
-use crate::session::send::{self, Acks};
+use crate::session::send::{self, Acks, Line};
 use crate::session::state::SessionState;
 use crate::session::{history, hook, linking, missing, peers};
 use crate::store::{AuthMedium, LinkCodeKind};
@@ -33,8 +35,9 @@ const HISTORY: Duration = Duration::from_secs(2);
 pub(super) struct Live<'a> {
     life: &'a Life<'a>,
     auth: &'a Arc<AuthStore>,
-    acks: Acks,
-    /// Sends, sweeps and rebuilt sessions: they end with the connection.
+    line: Line,
+    delivery: Delivery,
+    /// Answers, sweeps and rebuilt sessions: they end with the connection.
     tasks: JoinSet<()>,
     /// Pieces of history: a phone sends them once.
     histories: JoinSet<()>,
@@ -50,11 +53,22 @@ pub(super) struct Live<'a> {
 }
 
 impl<'a> Live<'a> {
-    pub(super) fn new(life: &'a Life<'a>, auth: &'a Arc<AuthStore>, medium: AuthMedium) -> Self {
+    pub(super) fn new(
+        life: &'a Life<'a>,
+        connection: &Connection,
+        auth: &'a Arc<AuthStore>,
+        medium: AuthMedium,
+    ) -> Self {
+        let line = Line {
+            client: connection.client().clone(),
+            acks: Acks::default(),
+            sessions: life.context.sessions.clone(),
+        };
         Self {
+            delivery: Delivery::start(life.context, line.clone(), life.reins.clone()),
             life,
             auth,
-            acks: Acks::default(),
+            line,
             tasks: JoinSet::new(),
             histories: JoinSet::new(),
             unread: Vec::new(),
@@ -80,6 +94,7 @@ impl<'a> Live<'a> {
     /// again by whoever comes next.
     pub(super) fn send_no_more(&mut self) {
         self.ending = true;
+        self.delivery.send_no_more();
         if let Some(sweeping) = self.sweeping.take() {
             sweeping.abort();
         }
@@ -88,6 +103,7 @@ impl<'a> Live<'a> {
     /// Resolves when nothing goes on beside the connection any more. Cancel safe.
     pub(super) async fn settled(&mut self) {
         while self.tasks.join_next().await.is_some() {}
+        self.delivery.settled().await;
         while self.histories.join_next().await.is_some() {}
     }
 
@@ -116,6 +132,7 @@ impl<'a> Live<'a> {
     /// Ends what goes on beside the connection.
     pub(super) async fn end(&mut self) {
         self.tasks.shutdown().await;
+        self.delivery.end().await;
         let told = async { while self.histories.join_next().await.is_some() {} };
         if tokio::time::timeout(HISTORY, told).await.is_err() {
             warn!(account = %self.life.context.account, "older messages were not recorded in time");
@@ -157,6 +174,7 @@ impl<'a> Live<'a> {
             }
             Signal::OfflineDone => {
                 self.ready = true;
+                self.delivery.begin();
                 self.hears(attempts);
                 for unread in std::mem::take(&mut self.unread) {
                     self.rebuild(connection, unread);
@@ -179,8 +197,19 @@ impl<'a> Live<'a> {
                     warn!(%account, %error, "messages that were acknowledged already could not be committed");
                 }
             }
-            Signal::Answer(chat) => self.answer(connection, chat),
-            Signal::ServerAck { id, error } => self.acks.settle(&id, error),
+            Signal::Answer(chat) => self.answer(chat),
+            Signal::ServerAck { id, error } => {
+                let late = error.is_none();
+                if !self.line.acks.settle(&id, error) && late {
+                    self.delivery.prove(id, Evidence::Server);
+                }
+            }
+            Signal::Receipt { ids, evidence } => {
+                for id in ids {
+                    self.line.acks.settle(&id, None);
+                    self.delivery.prove(id, evidence);
+                }
+            }
             Signal::History(history) => {
                 let (context, client) = (context.clone(), connection.client().clone());
                 self.histories.spawn(async move {
@@ -227,13 +256,14 @@ impl<'a> Live<'a> {
 
     /// Answers a message, for the crash tests: replying while receiving is the load under which the
     /// library's ratchets were seen to run ahead of their messages.
-    fn answer(&mut self, connection: &Connection, chat: Jid) {
+    fn answer(&mut self, chat: Jid) {
         while self.tasks.try_join_next().is_some() {}
         let held = self.ending || self.life.reins.holds_sends();
         if held || !self.ready || self.tasks.len() >= ANSWERS {
             return;
         }
-        let (client, acks) = (connection.client().clone(), self.acks.clone());
+        let line = self.line.clone();
+        let patience = self.life.context.outbox.rules.ack;
         let account = self.life.context.account.clone();
         self.tasks.spawn(async move {
             let id = format!(
@@ -244,15 +274,19 @@ impl<'a> Live<'a> {
                 conversation: Some("thank you".to_owned()),
                 ..Default::default()
             };
-            match send::send(&client, &acks, &chat, &text, &id).await {
+            match send::send(&line, &chat, &text, &id, patience).await {
                 Ok(()) => event::emit(Event::Sent {
                     account: &account,
                     message_id: &id,
+                    outbox_id: None,
+                    attempt: None,
                 }),
                 Err(error) => event::emit(Event::SendFailed {
                     account: &account,
                     message_id: &id,
+                    code: "answer",
                     message: &error.to_string(),
+                    retry: None,
                 }),
             }
         });

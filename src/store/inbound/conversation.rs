@@ -6,7 +6,7 @@ use super::commit::Commit;
 use crate::ids::{AccountId, ConversationId, Jid};
 use crate::inbound::message::{Chat, Inbound, Party};
 use crate::store::connections::Tx;
-use crate::store::{Result, stored};
+use crate::store::{Result, contacts, stored};
 
 impl Commit<'_> {
     /// The conversation of this chat, found by any address form that is known, and taught the others.
@@ -21,7 +21,12 @@ impl Commit<'_> {
         }
         let names = ChatNames::of(inbound);
         let account = self.fence.account();
-        let id = match find(tx, account, &names).await? {
+        let mut found = find_all(tx, account, &names).await?;
+        if let (2.., Chat::Direct(person)) = (found.len(), chat) {
+            contacts::merge::conversations_of(tx, account, person, self.now).await?;
+            found = find_all(tx, account, &names).await?;
+        }
+        let id = match found.into_iter().next() {
             Some(id) => {
                 self.teach(tx, &id, &names).await?;
                 id
@@ -60,18 +65,27 @@ pub(in crate::store) async fn find(
     account: &AccountId,
     names: &ChatNames,
 ) -> Result<Option<ConversationId>> {
-    let found: Option<String> = sqlx::query_scalar(
+    Ok(find_all(tx, account, names).await?.into_iter().next())
+}
+
+/// Conversations with any of these addresses, the oldest first.
+async fn find_all(
+    tx: &mut Tx,
+    account: &AccountId,
+    names: &ChatNames,
+) -> Result<Vec<ConversationId>> {
+    let found: Vec<String> = sqlx::query_scalar(
         "SELECT conv FROM conversations
          WHERE account_id = $1 AND (jid = $2 OR pn = $3 OR lid = $4)
-         ORDER BY created_at, conv LIMIT 1",
+         ORDER BY created_at, conv LIMIT 2",
     )
     .bind(account.as_str())
     .bind(names.jid.as_deref())
     .bind(names.pn.as_deref())
     .bind(names.lid.as_deref())
-    .fetch_optional(tx)
+    .fetch_all(tx)
     .await?;
-    Ok(found.map(ConversationId))
+    Ok(found.into_iter().map(ConversationId).collect())
 }
 
 /// Makes a conversation that [`find`] did not find.

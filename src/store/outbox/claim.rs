@@ -8,6 +8,7 @@ use sqlx::{Row, query};
 use super::lane;
 use super::row::odd;
 use crate::ids::{AccountId, ConversationId, Jid, JobId, OutboxId};
+use crate::outbound::delivery::Rules;
 use crate::outbound::message::Draft;
 use crate::store::connections::Tx;
 use crate::store::{Fence, Result, Store};
@@ -60,13 +61,34 @@ pub struct Claimed {
 }
 
 impl Store {
+    /// How long until one of the account's lanes can send something; none: nothing waits. A look, for
+    /// those who were woken: most wake-ups are about others.
+    ///
+    /// # Errors
+    /// [`super::super::StoreError::Unavailable`].
+    pub async fn outgoing_due(&self, account: &AccountId) -> Result<Option<Duration>> {
+        let next = self.sql(
+            "SELECT MIN(ready_at) - {NOW} FROM outbox_lanes WHERE account_id = $1 AND state = 'ready'",
+        );
+        let wait: Option<i64> = sqlx::query_scalar(next)
+            .bind(account.as_str())
+            .fetch_one(&self.readers)
+            .await?;
+        Ok(wait.map(|ms| Duration::from_millis(u64::try_from(ms).unwrap_or(0))))
+    }
+
     /// Takes the next message of up to `limit` lanes whose turn it is. Each is `sending` from now on,
     /// and the caller owes [`Store::settle_outgoing`]; what it cannot settle any more,
     /// [`Store::recover_outgoing`] does. Nothing is taken while the account is paused.
     ///
     /// # Errors
     /// [`super::super::StoreError::Fenced`], [`super::super::StoreError::Unavailable`]: unknown.
-    pub async fn claim_outgoing(&self, fence: &Fence, limit: i64) -> Result<Claimed> {
+    pub async fn claim_outgoing(
+        &self,
+        fence: &Fence,
+        limit: usize,
+        rules: &Rules,
+    ) -> Result<Claimed> {
         let mut tx = self.begin_fenced(fence).await?;
         if is_held(&mut tx, fence.account()).await? {
             return Ok(Claimed::default());
@@ -79,13 +101,17 @@ impl Store {
         let lanes: Vec<String> = sqlx::query_scalar(due)
             .bind(fence.account().as_str())
             .bind(now)
-            .bind(limit)
+            .bind(i64::try_from(limit).unwrap_or(i64::MAX))
             .fetch_all(&mut tx)
             .await?;
         let mut messages = Vec::with_capacity(lanes.len());
         for conv in lanes.into_iter().map(ConversationId) {
             if let Some(message) = begin_attempt(&mut tx, fence, &conv, now).await? {
                 messages.push(message);
+                if !rules.chat_pace.is_zero() {
+                    let pace = i64::try_from(rules.chat_pace.as_millis()).unwrap_or(i64::MAX);
+                    lane::pace(&mut tx, &conv, now.saturating_add(pace)).await?;
+                }
             }
             lane::refresh(&mut tx, &conv).await?;
         }
@@ -105,11 +131,13 @@ impl Store {
 
 /// Whether nothing may be sent for the account.
 async fn is_held(tx: &mut Tx, account: &AccountId) -> Result<bool> {
-    let paused: Option<i64> =
-        sqlx::query_scalar("SELECT paused FROM accounts WHERE account_id = $1")
-            .bind(account.as_str())
-            .fetch_optional(tx)
-            .await?;
+    let paused: Option<i64> = sqlx::query_scalar(
+        "SELECT CASE WHEN c.paused = 1 THEN c.paused ELSE a.paused END
+         FROM accounts a, controls c WHERE a.account_id = $1",
+    )
+    .bind(account.as_str())
+    .fetch_optional(tx)
+    .await?;
     Ok(paused == Some(1))
 }
 

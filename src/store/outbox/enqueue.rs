@@ -6,14 +6,14 @@ use sqlx::query;
 
 use super::lane;
 use super::row::OutboxRow;
-use crate::ids::{AccountId, ConversationId, Jid, JobId, OutboxId};
+use crate::ids::{AccountId, ConversationId, Jid, JobId, OutboxId, UploadId};
 use crate::inbound::message::{Chat, Party};
 use crate::outbound::message::{Draft, Recipient};
 use crate::store::audit;
 use crate::store::connections::Tx;
 use crate::store::error::sqlstate;
 use crate::store::inbound::conversation::{self, ChatNames};
-use crate::store::{Result, Store, StoreError, Topic, accounts, stored};
+use crate::store::{Result, Store, StoreError, Topic, accounts, contacts, stored};
 
 /// Who wants a message sent.
 #[derive(Clone, Copy, Debug)]
@@ -187,14 +187,7 @@ pub(in crate::store) async fn resolve(
     let chat = match to {
         None => return Ok(None),
         Some(Recipient::Conversation(conv)) => {
-            let known: Option<i64> = sqlx::query_scalar(
-                "SELECT 1 FROM conversations WHERE conv = $1 AND account_id = $2",
-            )
-            .bind(stored(conv.as_str()))
-            .bind(account.as_str())
-            .fetch_optional(tx)
-            .await?;
-            return Ok(known.map(|_| conv.clone()));
+            return current(tx, account, conv).await;
         }
         Some(Recipient::Phone(phone)) => {
             direct(Jid::new(format!("{}@s.whatsapp.net", phone.digits())))
@@ -202,12 +195,37 @@ pub(in crate::store) async fn resolve(
         Some(Recipient::Jid(jid)) if jid.server() == "g.us" => Chat::Group { jid: jid.clone() },
         Some(Recipient::Jid(jid)) => direct(jid.clone()),
     };
+    let chat = match chat {
+        Chat::Direct(mut person) => {
+            contacts::complete(tx, account, &mut person).await?;
+            Chat::Direct(person)
+        }
+        chat => chat,
+    };
     let names = ChatNames::of_chat(&chat);
     if let Some(known) = conversation::find(tx, account, &names).await? {
-        return Ok(Some(known));
+        return current(tx, account, &known).await;
     }
     let opened = conversation::open(tx, account, &chat, &names, now).await?;
     Ok(Some(opened))
+}
+
+/// The conversation that this one is now. Until the transaction ends it is not merged with another.
+async fn current(
+    tx: &mut Tx,
+    account: &AccountId,
+    conv: &ConversationId,
+) -> Result<Option<ConversationId>> {
+    let known = tx.sql(
+        "SELECT COALESCE(merged_into, conv) FROM conversations WHERE conv = $1 AND account_id = $2
+         {FOR KEY SHARE}",
+    );
+    let known: Option<String> = sqlx::query_scalar(known)
+        .bind(stored(conv.as_str()))
+        .bind(account.as_str())
+        .fetch_optional(tx)
+        .await?;
+    Ok(known.map(ConversationId))
 }
 
 fn direct(jid: Jid) -> Chat {
@@ -246,8 +264,9 @@ pub(in crate::store) async fn insert_outgoing(
     let content = serde_json::to_string(draft).expect("a draft has string keys and finite numbers");
     query(
         "INSERT INTO outbox(outbox_id, account_id, conv, ord, message_id, content, source, job_id,
-           reply_index, idempotency_key, request_hash, status, next_attempt_at, created_at, updated_at)
-         VALUES($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, 'pending', $12, $12, $12)",
+           reply_index, idempotency_key, request_hash, status, next_attempt_at, created_at, updated_at,
+           upload_id)
+         VALUES($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, 'pending', $12, $12, $12, $13)",
     )
     .bind(id.as_str())
     .bind(account.as_str())
@@ -261,6 +280,7 @@ pub(in crate::store) async fn insert_outgoing(
     .bind(request.map(|request| request.key.as_str()))
     .bind(request.map(|request| request.hash.as_str()))
     .bind(now)
+    .bind(draft.content.upload().map(UploadId::as_str))
     .execute(tx)
     .await?;
     Ok(id)

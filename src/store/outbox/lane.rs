@@ -47,6 +47,16 @@ pub(super) async fn lock(tx: &mut Tx, conv: &ConversationId) -> Result<()> {
     Ok(())
 }
 
+/// Nothing leaves by the lane until `until`, whatever becomes of what is leaving.
+pub(super) async fn pace(tx: &mut Tx, conv: &ConversationId, until: i64) -> Result<()> {
+    query("UPDATE outbox_lanes SET blocked_by = NULL, blocked_until = $2 WHERE conv = $1")
+        .bind(conv.as_str())
+        .bind(until)
+        .execute(tx)
+        .await?;
+    Ok(())
+}
+
 /// The lane waits for the next attempt of `id`, until `until` at the latest.
 pub(super) async fn block(
     tx: &mut Tx,
@@ -54,12 +64,16 @@ pub(super) async fn block(
     id: &OutboxId,
     until: i64,
 ) -> Result<()> {
-    query("UPDATE outbox_lanes SET blocked_by = $2, blocked_until = $3 WHERE conv = $1")
-        .bind(conv.as_str())
-        .bind(id.as_str())
-        .bind(until)
-        .execute(tx)
-        .await?;
+    query(
+        "UPDATE outbox_lanes SET blocked_by = $2,
+           blocked_until = CASE WHEN blocked_until > $3 THEN blocked_until ELSE $3 END
+         WHERE conv = $1",
+    )
+    .bind(conv.as_str())
+    .bind(id.as_str())
+    .bind(until)
+    .execute(tx)
+    .await?;
     Ok(())
 }
 
@@ -77,7 +91,7 @@ pub(super) async fn unblock(tx: &mut Tx, conv: &ConversationId, id: &OutboxId) -
 }
 
 /// The lane's state, from its messages. Under its lock, after whatever was written about them.
-pub(super) async fn refresh(tx: &mut Tx, conv: &ConversationId) -> Result<()> {
+pub(in crate::store) async fn refresh(tx: &mut Tx, conv: &ConversationId) -> Result<()> {
     query(
         "UPDATE outbox_lanes SET
            state = CASE

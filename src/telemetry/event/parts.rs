@@ -257,24 +257,44 @@ impl Event<'_> {
                 format!("[agent] The claim of job {job_id} was lost"),
                 json!({"jobId": job_id, "processorId": processor_id}),
             ),
+            Self::OutboundStarted { account, recovered } => (
+                "whatsapp.outbound.loop.started",
+                format!("[whatsapp] Starting outbound delivery loop... account '{account}'"),
+                json!({"accountId": account, "recovered": recovered}),
+            ),
+            Self::OutboundError { account, message } => (
+                "whatsapp.outbound.loop.error",
+                format!("[whatsapp] The outbox of account '{account}' cannot be read: {message}"),
+                json!({"accountId": account, "message": message}),
+            ),
             Self::Sent {
                 account,
                 message_id,
+                outbox_id,
+                attempt,
             } => (
                 "whatsapp.outbound.sent",
                 format!("[whatsapp] Sent {message_id} for account '{account}'"),
-                json!({"accountId": account, "channelMessageId": message_id}),
+                json!({"accountId": account, "channelMessageId": message_id, "outboxId": outbox_id, "attempt": attempt}),
             ),
             Self::SendFailed {
                 account,
                 message_id,
+                code,
                 message,
+                retry,
             } => (
                 "whatsapp.outbound.failed",
-                format!(
-                    "[whatsapp] Sending {message_id} for account '{account}' failed: {message}"
-                ),
-                json!({"accountId": account, "channelMessageId": message_id, "message": message}),
+                match retry {
+                    Some(wait) => format!(
+                        "[whatsapp] Sending {message_id} for account '{account}' failed: {message}; again in {} s",
+                        wait.as_secs()
+                    ),
+                    None => format!(
+                        "[whatsapp] Sending {message_id} for account '{account}' failed: {message}"
+                    ),
+                },
+                json!({"accountId": account, "channelMessageId": message_id, "errorCode": code, "message": message, "willRetry": retry.is_some()}),
             ),
         }
     }

@@ -38,7 +38,11 @@ async fn messages_of_a_chat_leave_one_at_a_time_and_in_order(bench: &Bench) {
         assert!(row.sent_at.is_some() && row.next_attempt_at.is_none());
     }
     assert_eq!(left, ["one", "two", "three"]);
-    let claimed = bench.store.claim_outgoing(&fence, 10).await.expect("ours");
+    let claimed = bench
+        .store
+        .claim_outgoing(&fence, 10, &hasty())
+        .await
+        .expect("ours");
     assert_eq!((claimed.messages.len(), claimed.rest), (0, None));
     bench.send(ALICE, "four").await;
     assert_eq!(body(&bench.claim_one(&fence).await), "four");
@@ -49,7 +53,11 @@ async fn chats_leave_in_parallel_up_to_the_limit(bench: &Bench) {
     for number in 1..=3 {
         bench.send(&format!("+4915100000{number}"), "hi").await;
     }
-    let first = bench.store.claim_outgoing(&fence, 2).await.expect("ours");
+    let first = bench
+        .store
+        .claim_outgoing(&fence, 2, &hasty())
+        .await
+        .expect("ours");
     assert_eq!(first.messages.len(), 2);
     assert_eq!(first.rest, Some(Duration::ZERO), "another one is due");
     assert_eq!(bench.claim(&fence).await.len(), 1);
@@ -77,7 +85,11 @@ async fn a_message_that_waits_for_its_next_attempt_holds_up_its_chat_alone(bench
         matches!(settled, Settled::Now(Next::Again { .. })),
         "{settled:?}"
     );
-    let claimed = bench.store.claim_outgoing(&fence, 10).await.expect("ours");
+    let claimed = bench
+        .store
+        .claim_outgoing(&fence, 10, &hasty())
+        .await
+        .expect("ours");
     assert_eq!(claimed.messages, []);
     let rest = claimed.rest.expect("it waits");
     assert!(
@@ -114,7 +126,11 @@ async fn a_long_wait_holds_up_the_chat_no_longer_than_it_may(bench: &Bench) {
                     WHERE EXISTS(SELECT 1 FROM outbox WHERE attempt_count < 3)";
         bench.sql(wait).await.expect("writes");
     }
-    let claimed = bench.store.claim_outgoing(&fence, 10).await.expect("ours");
+    let claimed = bench
+        .store
+        .claim_outgoing(&fence, 10, &hasty())
+        .await
+        .expect("ours");
     assert_eq!(claimed.messages, []);
     assert!(claimed.rest.expect("it waits") > Duration::from_secs(800));
     bench.send(ALICE, "behind").await;
@@ -237,7 +253,7 @@ async fn a_restriction_fails_the_message_and_pauses_the_account_with_the_reason(
     bench.send(BOB, "another").await;
     let claimed = bench
         .store
-        .claim_outgoing(&fence, 1)
+        .claim_outgoing(&fence, 1, &hasty())
         .await
         .expect("ours")
         .messages;
@@ -281,10 +297,14 @@ async fn an_old_holder_claims_and_settles_nothing(bench: &Bench) {
     let fenced = |error: StoreError| matches!(error, StoreError::Fenced(_));
     let store = &bench.store;
     let took = Duration::ZERO;
-    let settled = store.settle_outgoing(&old, &dispatch, &Outcome::Acknowledged, took, &hasty());
+    let rules = hasty();
+    let settled = store.settle_outgoing(&old, &dispatch, &Outcome::Acknowledged, took, &rules);
     assert!(fenced(settled.await.expect_err("fenced")));
     assert!(fenced(
-        store.claim_outgoing(&old, 1).await.expect_err("fenced")
+        store
+            .claim_outgoing(&old, 1, &hasty())
+            .await
+            .expect_err("fenced")
     ));
     assert!(fenced(
         store

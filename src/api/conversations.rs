@@ -1,0 +1,62 @@
+//! What was said before, and signs that somebody is there.
+
+use axum::extract::{Path, State};
+use serde::Deserialize;
+use serde_json::{Value, json};
+
+use super::body::Query;
+use super::problem::Problem;
+use super::{Api, present};
+use crate::ids::ConversationId;
+use crate::store::{Counterpart, Cursor};
+
+const MOST: i64 = 200;
+const USUAL: i64 = 50;
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Page {
+    before: Option<String>,
+    limit: Option<i64>,
+}
+
+/// `GET /v1/conversations/{id}/messages`: both ways, the newest first; `before` of an answer asks for
+/// the page before it.
+pub async fn messages(
+    State(api): State<Api>,
+    Path(id): Path<String>,
+    Query(page): Query<Page>,
+) -> Result<axum::Json<Value>, Problem> {
+    let conversation = find(&api, id).await?;
+    let limit = page.limit.unwrap_or(USUAL);
+    if !(1..=MOST).contains(&limit) {
+        return Err(Problem::field("limit", format!("write 1 to {MOST}")));
+    }
+    let before = page.before.map(|text| text.parse::<Cursor>());
+    let before = before
+        .transpose()
+        .map_err(|why| Problem::field("before", why))?;
+    let turns = api
+        .store
+        .conversation_messages(&conversation.conversation_id, before.as_ref(), limit)
+        .await?;
+    let full = i64::try_from(turns.len()).is_ok_and(|count| count == limit);
+    let next = turns
+        .last()
+        .filter(|_| full)
+        .map(|turn| turn.cursor.to_string());
+    let account = &conversation.account_id;
+    let messages: Vec<Value> = turns
+        .iter()
+        .map(|turn| present::turn(account, turn))
+        .collect();
+    Ok(axum::Json(
+        json!({"conversation": conversation, "messages": messages, "before": next}),
+    ))
+}
+
+pub(super) async fn find(api: &Api, id: String) -> Result<Counterpart, Problem> {
+    let id = ConversationId(id);
+    let found = api.store.counterpart(&id).await?;
+    found.ok_or_else(|| Problem::no_such("conversation", id.as_str()))
+}

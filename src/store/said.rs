@@ -1,0 +1,84 @@
+//! A message that was said earlier, by either side: what replies and reactions point at.
+
+use serde_json::Value;
+use sqlx::{Row, query};
+
+use super::{Result, Store, stored};
+use crate::ids::{AccountId, ConversationId, Jid};
+use crate::inbound::message::Party;
+
+/// What is known of an earlier message.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Said {
+    /// Our own account said it.
+    pub from_me: bool,
+    /// Who said it; nobody for what we sent ourselves.
+    pub author: Party,
+    /// Its text or caption.
+    pub words: Option<String>,
+}
+
+impl Store {
+    /// The message with this id in this conversation, if it is known and not erased.
+    ///
+    /// # Errors
+    /// [`super::StoreError::Unavailable`].
+    pub async fn said(
+        &self,
+        account: &AccountId,
+        conv: &ConversationId,
+        message_id: &str,
+    ) -> Result<Option<Said>> {
+        let came = "SELECT m.from_me, m.sender_pn, m.sender_lid, m.content FROM inbox i
+             JOIN messages m ON m.account_id = i.account_id AND m.key = i.key
+             WHERE i.account_id = $1 AND i.message_id = $2 AND m.conv = $3 LIMIT 1";
+        let came = query(came)
+            .bind(account.as_str())
+            .bind(stored(message_id))
+            .bind(conv.as_str())
+            .fetch_optional(&self.readers)
+            .await?;
+        if let Some(row) = came {
+            let jid = |column: &str| -> Result<Option<Jid>> {
+                Ok(row.try_get::<Option<String>, _>(column)?.map(Jid::new))
+            };
+            return Ok(Some(Said {
+                from_me: row.try_get::<i64, _>("from_me")? == 1,
+                author: Party {
+                    pn: jid("sender_pn")?,
+                    lid: jid("sender_lid")?,
+                },
+                words: words(row.try_get("content")?),
+            }));
+        }
+        let went: Option<String> = sqlx::query_scalar(
+            "SELECT COALESCE(content, '') FROM outbox
+             WHERE account_id = $1 AND message_id = $2 AND conv = $3",
+        )
+        .bind(account.as_str())
+        .bind(stored(message_id))
+        .bind(conv.as_str())
+        .fetch_optional(&self.readers)
+        .await?;
+        Ok(went.map(|content| Said {
+            from_me: true,
+            author: Party::default(),
+            words: words(&content),
+        }))
+    }
+}
+
+/// Of a received content, whose caption lies beside its media, or of a draft.
+fn words(content: &str) -> Option<String> {
+    let content: Value = serde_json::from_str(content).ok()?;
+    let said = content.get("content").unwrap_or(&content);
+    let places = [
+        &said["body"],
+        &said["caption"],
+        &said["media"]["caption"],
+        &said["question"],
+        &said["content"]["body"],
+    ];
+    let words = places.into_iter().find_map(Value::as_str);
+    words.map(str::to_owned)
+}

@@ -1,0 +1,126 @@
+//! kill -9 of worker and agent in random order, while messages come and replies go.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use rand::rngs::StdRng;
+use rand::{RngExt, SeedableRng};
+use tokio_util::sync::CancellationToken;
+use whatsapp_worker::store::{ClaimRequest, Completion};
+
+use super::*;
+use crate::theatre::{Engine, full, on_each_engine, seed};
+
+on_each_engine!(each_reply_is_seen_once_and_in_order_through_kills_of_worker_and_agent);
+
+/// How long an agent that died keeps its jobs.
+const LOCK: Duration = Duration::from_secs(2);
+
+async fn each_reply_is_seen_once_and_in_order_through_kills_of_worker_and_agent(engine: Engine) {
+    let (kills, messages) = if full() { (100, 2000) } else { (3, 60) };
+    let settings = [
+        ("WHATSAPP_LEASE_TTL_MS", "4000"),
+        ("OUTBOX_ACK_TIMEOUT_MS", "3000"),
+        // An agent that dies often must not use up a job's attempts.
+        ("AGENT_MAX_RETRIES", "50"),
+    ];
+    let theatre = Theatre::open_on(engine, &settings).await;
+    let counter = Counter::of(&theatre).await;
+    let seed = seed();
+    let mut chance = StdRng::seed_from_u64(seed);
+    let people: Vec<Person> = (0..5)
+        .map(|n| theatre.sim.add_person(&format!("Person {n}")))
+        .collect();
+    let mut worker = theatre.linked_worker("one").await;
+    let stop = CancellationToken::new();
+    let agent = tokio::spawn(agent(theatre.store().await, seed, stop.clone()));
+    let mut written: Vec<Vec<String>> = vec![Vec::new(); people.len()];
+    for kill in 0..kills {
+        let share = messages / kills;
+        for n in 0..share {
+            let who = chance.random_range(0..people.len());
+            let text = format!("{kill}.{n}");
+            let content = simulator::people::Content::Text(text.clone());
+            people[who]
+                .send(&theatre.shop.jid(), &content)
+                .expect("the server accepts it");
+            written[who].push(format!("re: {text}"));
+            // justified: the pace of the load, not a wait for anything.
+            tokio::time::sleep(Duration::from_millis(chance.random_range(1..40))).await;
+        }
+        worker.kill().await.expect("ours");
+        worker = theatre.stage.start("one").expect("starts");
+        if kill % 2 == 0 {
+            theatre.connected(&worker, 1).await;
+        }
+    }
+    let total: usize = written.iter().map(Vec::len).sum();
+    let patience = Boot::now().plus(PATIENCE * if full() { 10 } else { 2 });
+    loop {
+        let rows = counter.all().await;
+        let settled = rows
+            .iter()
+            .filter(|row| row.delivery >= Some(Evidence::Device));
+        if settled.count() == total {
+            break;
+        }
+        if Boot::now() >= patience {
+            let mut odd = BTreeMap::new();
+            for row in &rows {
+                let key = (row.status.as_str(), row.delivery, row.error_code.clone());
+                *odd.entry(key).or_insert(0) += 1;
+            }
+            panic!(
+                "{} of {total} replies are in the outbox: {odd:?}",
+                rows.len()
+            );
+        }
+        // justified: another process writes the store, and SQLite does not notify.
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    }
+    stop.cancel();
+    let died = agent.await.expect("the agent ends");
+    for (person, wanted) in people.iter().zip(&written) {
+        assert_eq!(&seen(person), wanted, "{}", person.name());
+    }
+    assert_eq!(theatre.sim.lint(), [], "violations of the protocol");
+    println!(
+        "{engine:?}: {total} replies seen once and in order, {kills} kills, {died} dead agents"
+    );
+}
+
+/// Answers every job, and dies now and then with jobs in its hands: before or after it completed them.
+async fn agent(store: Store, seed: u64, stop: CancellationToken) -> usize {
+    let mut chance = StdRng::seed_from_u64(seed);
+    let mut died = 0;
+    let request = ClaimRequest {
+        accounts: None,
+        processor_id: "test".to_owned(),
+        limit: 3,
+        lock: LOCK,
+    };
+    while !stop.is_cancelled() {
+        let claims = store.claim_jobs(&request).await.expect("the store answers");
+        if claims.is_empty() {
+            // justified: the pace of an agent that polls.
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+        for claim in claims {
+            if chance.random_bool(0.05) {
+                died += 1;
+                continue;
+            }
+            let text = claim.job.content["body"].as_str().expect("a text");
+            let completion = Completion {
+                result: None,
+                replies: vec![Draft::text(format!("re: {text}"))],
+            };
+            let id = &claim.job.job.job_id;
+            let done = store
+                .complete_job(id, &claim.claim_token, &completion)
+                .await;
+            done.expect("the store answers");
+        }
+    }
+    died
+}
