@@ -26,6 +26,7 @@ CREATE TABLE contacts(
   lid TEXT,
   push_name TEXT,                 -- what they call themselves
   saved_name TEXT,                -- what the account's address book calls them
+  canonical TEXT,                 -- the number that WhatsApp knows this one by, when it is another
   on_whatsapp BIGINT CHECK (on_whatsapp IN (0, 1)), -- none: never asked
   checked_at BIGINT,
   created_at BIGINT NOT NULL,

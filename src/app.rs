@@ -21,6 +21,7 @@ use crate::ids::{AccountId, OwnerId};
 use crate::jobs::Queue;
 use crate::lease::keeper::Leases;
 use crate::outbound::media::Accepting;
+use crate::session::asked::Bell;
 use crate::session::endpoint::Network;
 use crate::session::http::WebClient;
 use crate::session::version::ClientVersion;
@@ -68,6 +69,7 @@ pub async fn build_shared(config: Config) -> Result<Shared, StartError> {
             store.add_account(account, owner.as_str()).await?;
         }
     }
+    let bell = Bell::new(store.clone());
     Ok(Shared {
         version: ClientVersion::new(config.client_version),
         config: Arc::new(config),
@@ -77,6 +79,7 @@ pub async fn build_shared(config: Config) -> Result<Shared, StartError> {
         network: Arc::new(network),
         http,
         home,
+        bell,
     })
 }
 

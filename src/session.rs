@@ -6,6 +6,7 @@
 //!     │                     └ hook: messages → intake (the acknowledgement waits)
 //!     ├ linking: QR rounds, pairing codes
 //!     ├ delivery: what waits in the outbox
+//!     ├ asked: lookups, typing, read marks that other processes ask for
 //!     ├ missing: what arrived and is not there
 //!     ├ peers: whose messages cannot be read
 //!     └ history: what arrived while nothing was linked
@@ -17,7 +18,9 @@
 //! only after its commit; a reply leaves only when the backlog is through and the ratchets are
 //! durable. Failures and their answers are the closed table in [`life`].
 
+pub mod acquaintances;
 pub mod adoption;
+pub mod asked;
 pub mod compose;
 pub mod connection;
 pub mod decode;
@@ -29,6 +32,7 @@ mod hook;
 pub mod http;
 pub mod life;
 pub mod linking;
+mod lookup;
 pub mod media;
 mod missing;
 mod observer;
@@ -41,6 +45,7 @@ pub mod send;
 mod sound;
 pub mod state;
 pub mod transport;
+mod typing;
 pub mod upload;
 pub mod version;
 
@@ -51,6 +56,8 @@ use std::time::Duration;
 use auth_store::{KeyFile, KeyFileError, KeyRing};
 use tokio::sync::watch;
 
+use self::acquaintances::Acquaintances;
+use self::asked::Bell;
 use self::compose::Composer;
 use self::endpoint::Network;
 use self::http::WebClient;
@@ -133,6 +140,10 @@ pub struct SessionContext {
     pub backfill: Backfill,
     /// Whose messages cannot be read.
     pub peers: Peers,
+    /// Who was met and is not noted yet.
+    pub acquaintances: Acquaintances,
+    /// Rings when something is asked of the session.
+    pub bell: Bell,
     /// What makes messages of what is to be sent.
     pub composer: Composer,
     /// How it is sent.

@@ -30,6 +30,8 @@ use crate::fleet::Posting;
 use crate::ids::{AccountId, OwnerId};
 use crate::inbound::intake::Intake;
 use crate::lease::keeper::{Leases, Term};
+use crate::session::acquaintances::Acquaintances;
+use crate::session::asked::Bell;
 use crate::session::compose::Composer;
 use crate::session::endpoint::Network;
 use crate::session::http::WebClient;
@@ -58,6 +60,8 @@ pub struct Shared {
     pub version: ClientVersion,
     /// The auth states' place.
     pub home: AuthHome,
+    /// Rings when something is asked of a session.
+    pub bell: Bell,
 }
 
 impl Shared {
@@ -84,6 +88,8 @@ impl Shared {
             probe: self.config.probe,
             backfill: self.config.backfill,
             peers: Peers::default(),
+            acquaintances: Acquaintances::default(),
+            bell: self.bell.clone(),
             composer: Composer::new(self.store.clone(), account.clone()),
             outbox: self.config.outbox,
             sessions: Sessions::default(),

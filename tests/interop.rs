@@ -2,6 +2,7 @@
 
 mod adopting;
 mod driver;
+mod sending;
 
 use std::path::{Path, PathBuf};
 use std::time::Duration;

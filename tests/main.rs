@@ -18,6 +18,7 @@ mod production;
 mod relink;
 mod repair;
 mod rollover;
+mod sending;
 mod sessions;
 mod stopping;
 mod store;

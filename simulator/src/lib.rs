@@ -42,7 +42,7 @@ mod simulation;
 pub use faults::Faults;
 pub use lint::Violation;
 pub use person::{Delivery, Person, SendError, TimedOut};
-pub use server::ledger::SeenReceipt;
+pub use server::ledger::{SeenReceipt, SeenTyping};
 pub use server::lines::StreamError;
 pub use server::pairing::PairingError;
 pub use server::visits::Visit;

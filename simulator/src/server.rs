@@ -20,6 +20,7 @@
 //! - Nothing a client sends panics: what is malformed is answered by an error or ends its
 //!   connection.
 
+mod chatstate;
 mod companions;
 mod connection;
 pub(crate) mod directory;
@@ -174,8 +175,15 @@ impl Server {
                 self.accept_ib(from, by, stanza);
                 Reply::default()
             }
-            // Nobody in the simulation looks at them, and the real server does not answer them.
-            "presence" | "chatstate" => Reply::default(),
+            // The real server does not answer them either.
+            "presence" => {
+                self.accept_presence(from, stanza);
+                Reply::default()
+            }
+            "chatstate" => {
+                self.accept_chatstate(from, stanza);
+                Reply::default()
+            }
             other => {
                 self.count_unknown(other.to_owned());
                 Reply::default()

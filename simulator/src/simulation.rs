@@ -21,7 +21,7 @@ use crate::media::{MediaError, MediaServer, MediaStore};
 use crate::people::Phone;
 use crate::person::{Birth, PHONE_TASKS, Person};
 use crate::server::directory::DeviceAddress;
-use crate::server::ledger::SeenReceipt;
+use crate::server::ledger::{SeenReceipt, SeenTyping};
 use crate::server::lines::{Order, StreamError};
 use crate::server::mailbox::Mailbox;
 use crate::server::visits::Visit;
@@ -250,6 +250,19 @@ impl Simulator {
     /// The receipts about a message, in order.
     pub fn receipts(&self, message_id: &str) -> Vec<SeenReceipt> {
         self.server.ledger.receipts(message_id)
+    }
+
+    /// How a person's devices typed, in order.
+    pub fn typed_by(&self, person: &Person) -> Vec<SeenTyping> {
+        self.server.ledger.typed_by(person.account())
+    }
+
+    /// Whether a device of a person says that it is online.
+    pub fn shows_online(&self, person: &Person, device: u16) -> bool {
+        let account = person.account();
+        self.server
+            .ledger
+            .is_online(DeviceAddress { account, device })
     }
 
     /// How a message was encrypted for one of a person's devices, each time that it was sent: `pkmsg`,

@@ -8,13 +8,14 @@ use waproto::whatsapp as wa;
 use whatsapp_rust::Client;
 
 use super::encode::{self, Scene};
-use super::upload::{self, Sent, later_store};
+use super::lookup;
+use super::upload::{self, Sent, later_store, never};
 use crate::clock;
 use crate::ids::{AccountId, ConversationId, Jid};
 use crate::inbound::message::Party;
 use crate::outbound::delivery::Outcome;
 use crate::outbound::message::{Draft, Outgoing, QuoteRef, Recipient};
-use crate::store::{Said, Store};
+use crate::store::{ChatAddress, Fence, Lookup, Said, Store};
 
 /// Composes the messages of one account.
 #[derive(Clone, Debug)]
@@ -32,6 +33,46 @@ impl Composer {
             account,
             sent: Sent::default(),
         }
+    }
+
+    /// The address to send to. A number that nobody has written from is looked up first: of one that
+    /// is not on WhatsApp, the server would take a message and keep it.
+    ///
+    /// # Errors
+    /// [`Outcome::Impossible`], [`Outcome::NotSent`].
+    pub async fn address(
+        &self,
+        client: &Client,
+        fence: &Fence,
+        chat: &ChatAddress,
+    ) -> Result<Jid, Outcome> {
+        let (Some(pn), None, None) = (&chat.pn, &chat.lid, &chat.jid) else {
+            let known = chat.preferred().cloned();
+            return known.ok_or_else(|| never("address", "its conversation has no address"));
+        };
+        let known = self.store.looked_up(&self.account, pn).await;
+        let known = match known.map_err(later_store)? {
+            Some(known) => known,
+            None => self.ask(client, fence, pn).await?,
+        };
+        match known {
+            Lookup::Known(Party { lid: Some(jid), .. } | Party { pn: Some(jid), .. }) => Ok(jid),
+            Lookup::NotOnWhatsApp => Err(never("not_on_whatsapp", "the number is not on WhatsApp")),
+            Lookup::Known(_) | Lookup::Unknown => Err(Outcome::NotSent {
+                code: "lookup",
+                error: "WhatsApp does not say whether the number is registered".to_owned(),
+            }),
+        }
+    }
+
+    async fn ask(&self, client: &Client, fence: &Fence, pn: &Jid) -> Result<Lookup, Outcome> {
+        let looked = lookup::ask(client, std::slice::from_ref(pn)).await;
+        let noted = self.store.answer_lookups(fence, &looked).await;
+        noted.map_err(later_store)?;
+        Ok(match looked.into_iter().next() {
+            None => Lookup::Unknown,
+            Some(looked) => looked.found.map_or(Lookup::NotOnWhatsApp, Lookup::Known),
+        })
     }
 
     /// The message that says `draft` in `chat`, under the id `message_id`. The same draft and id make

@@ -139,6 +139,7 @@ impl Connection {
             signals,
             verdict: verdict.clone(),
             vow: vow.clone(),
+            acquaintances: context.acquaintances.clone(),
         };
         let hook = Hook {
             intake: match errand {
@@ -149,6 +150,7 @@ impl Connection {
             broken: taps.broken.clone(),
             answers,
             peers: context.peers.clone(),
+            acquaintances: context.acquaintances.clone(),
         };
         let mut builder = Bot::builder()
             .with_backend_arc(auth.clone())

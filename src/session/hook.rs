@@ -12,6 +12,7 @@ use wacore::types::lid_pn::LidPnEntry;
 use wacore_binary::Jid as WireJid;
 use whatsapp_rust::{Client, InboundDurabilityHook};
 
+use super::acquaintances::Acquaintances;
 use super::decode;
 use super::observer::Signal;
 use super::peers::Peers;
@@ -62,6 +63,8 @@ pub(super) struct Hook {
     pub(super) answers: Option<mpsc::UnboundedSender<Signal>>,
     /// Told whose messages can be read.
     pub(super) peers: Peers,
+    /// Told who writes.
+    pub(super) acquaintances: Acquaintances,
 }
 
 #[async_trait]
@@ -79,6 +82,9 @@ impl InboundDurabilityHook for Hook {
             self.peers.readable(&item.info.source);
         }
         let messages = decode_all(&client, batch).await;
+        for message in &messages {
+            self.acquaintances.note_sender(message);
+        }
         let chats = self.answers.as_ref().map(|_| chats_to_answer(&messages));
         if let Err(error) = intake.accept(messages).await {
             self.broken.cancel();

@@ -10,16 +10,19 @@ use std::time::Duration;
 use auth_store::AuthStore;
 use tokio::sync::mpsc;
 use wacore::types::events::{
-    ConnectFailureReason, DecryptFailMode, Event, EventHandler, EventInterest, EventKind,
-    InboundMessage, LazyHistorySync,
+    ConnectFailureReason, ContactUpdate, DecryptFailMode, Event, EventHandler, EventInterest,
+    EventKind, InboundMessage, LazyHistorySync,
 };
 use wacore::types::message::MessageInfo;
 use wacore::types::presence::ReceiptType;
-use wacore_binary::{Jid as WireJid, NodeRef};
+use wacore_binary::{Jid as WireJid, NodeRef, Server};
 
+use super::acquaintances::Acquaintances;
 use super::connection::{End, Vow};
 use crate::ids::Jid;
+use crate::inbound::message::Party;
 use crate::outbound::delivery::Evidence;
+use crate::store::Met;
 
 /// What a session is told by its connection.
 pub enum Signal {
@@ -74,6 +77,8 @@ pub(super) struct Observer {
     pub(super) signals: mpsc::UnboundedSender<Signal>,
     pub(super) verdict: Arc<OnceLock<End>>,
     pub(super) vow: Vow,
+    /// Told how the account's address book calls people.
+    pub(super) acquaintances: Acquaintances,
 }
 
 impl EventHandler for Observer {
@@ -99,6 +104,7 @@ impl EventHandler for Observer {
             EventKind::ServerAck,
             EventKind::Receipt,
             EventKind::HistorySync,
+            EventKind::ContactUpdate,
         ])
     }
 
@@ -153,6 +159,7 @@ impl EventHandler for Observer {
                     });
                 }
             }
+            Event::ContactUpdate(contact) => self.acquaintances.note(in_address_book(contact)),
             Event::HistorySync(history) => self.tell(Signal::History(history.clone())),
             Event::LoggedOut(out) => self.end(End::LoggedOut {
                 reason: logged_out_reason(&out.reason).to_owned(),
@@ -202,6 +209,38 @@ const fn evidence(kind: &ReceiptType, from_us: bool) -> Option<Evidence> {
         ReceiptType::Played => Some(Evidence::Played),
         ReceiptType::Sent | ReceiptType::Sender | ReceiptType::Retry => Some(Evidence::Server),
         _ => None,
+    }
+}
+
+/// A contact of the phone's address book. It names the person in either form, or in both.
+fn in_address_book(contact: &ContactUpdate) -> Met {
+    let action = &contact.action;
+    let named = |text: &Option<String>| text.as_deref().and_then(|text| text.parse().ok());
+    let forms = [
+        Some(contact.jid.clone()),
+        named(&action.pn_jid),
+        named(&action.lid_jid),
+    ];
+    let of = |is_lid: bool| {
+        let mut forms = forms.iter().flatten();
+        forms
+            .find(|jid: &&WireJid| match is_lid {
+                true => jid.server == Server::Lid,
+                false => jid.server == Server::Pn,
+            })
+            .map(|jid| Jid::new(jid.to_non_ad().to_string()))
+    };
+    let name = action
+        .full_name
+        .clone()
+        .or_else(|| action.first_name.clone());
+    Met {
+        person: Party {
+            pn: of(false),
+            lid: of(true),
+        },
+        push_name: None,
+        saved_name: name.filter(|name| !name.is_empty()),
     }
 }
 

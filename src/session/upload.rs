@@ -104,7 +104,7 @@ const fn key_type(content: &Outgoing) -> Option<MediaType> {
     })
 }
 
-fn never(code: &'static str, error: &str) -> Outcome {
+pub(super) fn never(code: &'static str, error: &str) -> Outcome {
     Outcome::Impossible {
         code,
         error: error.to_owned(),

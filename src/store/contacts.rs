@@ -226,20 +226,24 @@ async fn absorb(tx: &mut Tx, into: &Known, from: &Known) -> Result<()> {
     Ok(())
 }
 
-/// The other form of a person's address, where it is known.
+/// The other form of a person's address, where it is known, and the number as WhatsApp spells it.
 pub(in crate::store) async fn complete(
     tx: &mut Tx,
     account: &AccountId,
     person: &mut Party,
 ) -> Result<()> {
-    let row = query("SELECT pn, lid FROM contacts WHERE account_id = $1 AND (pn = $2 OR lid = $3)")
-        .bind(account.as_str())
-        .bind(address(person.pn.as_ref()))
-        .bind(address(person.lid.as_ref()))
-        .fetch_optional(tx)
-        .await?;
+    let row = query(
+        "SELECT COALESCE(k.canonical, k.pn) AS pn, COALESCE(k.lid, c.lid) AS lid FROM contacts k
+         LEFT JOIN contacts c ON c.account_id = k.account_id AND c.pn = k.canonical
+         WHERE k.account_id = $1 AND (k.pn = $2 OR k.lid = $3)",
+    )
+    .bind(account.as_str())
+    .bind(address(person.pn.as_ref()))
+    .bind(address(person.lid.as_ref()))
+    .fetch_optional(tx)
+    .await?;
     if let Some(row) = row {
-        person.pn = person.pn.take().or(jid(&row, "pn")?);
+        person.pn = jid(&row, "pn")?.or(person.pn.take());
         person.lid = person.lid.take().or(jid(&row, "lid")?);
     }
     Ok(())

@@ -138,7 +138,7 @@ async fn erase_rest(tx: &mut Tx, conv: &str) -> Result<()> {
         "DELETE FROM outbox WHERE conv = $1",
         "DELETE FROM hints WHERE conv = $1",
         "DELETE FROM contacts WHERE contact_id IN (SELECT k.contact_id FROM contacts k
-           JOIN conversations c ON c.account_id = k.account_id AND (c.pn = k.pn OR c.lid = k.lid)
+           JOIN conversations c ON c.account_id = k.account_id AND (c.pn = k.pn OR c.pn = k.canonical OR c.lid = k.lid)
            WHERE c.conv = $1)",
         "DELETE FROM conversations WHERE conv = $1 OR merged_into = $1",
     ] {

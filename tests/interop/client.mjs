@@ -13,7 +13,7 @@
 //   {"seq":6,"do":"edit","to":JID,"id":ID,"text":T}                    → {"id"}
 //   {"seq":7,"do":"disconnect"}      as if the network went; "connect" comes back
 //   {"seq":8,"do":"quit"}
-// Events on standard output: {"event":"qr"|"open"|"closed"|"message"|"edit"|"receipt", ...}.
+// Events on standard output: {"event":"qr"|"open"|"closed"|"message"|"edit"|"receipt"|"presence", ...}.
 // Standard input's end quits, so a client never outlives the test that started it. TLS trust for
 // media comes from NODE_EXTRA_CA_CERTS.
 import { createInterface } from 'node:readline'
@@ -33,7 +33,7 @@ const say = (object) => write(`${JSON.stringify(object)}\n`)
 const auth = folder ? await folderAuth(folder) : undefined
 const companion = new Companion(url, auth)
 companion.on('qr', (qr) => say({ event: 'qr', qr }))
-for (const event of ['open', 'closed', 'message', 'edit', 'receipt']) {
+for (const event of ['open', 'closed', 'message', 'edit', 'receipt', 'presence']) {
   companion.on(event, (value) => say({ event, ...value }))
 }
 

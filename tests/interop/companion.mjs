@@ -1,7 +1,7 @@
 // One Baileys client: an ordinary linked companion of a phone, against any server.
 //
 // Emits: 'qr' (text), 'open' ({jid, lid}), 'closed' ({status}), 'message' (see `describe`),
-// 'receipt' ({id, chat, status}). Reconnects by itself after a 515, as every client must.
+// 'receipt' ({id, chat, status}), 'presence' ({chat, state}). Reconnects by itself after a 515, as every client must.
 import { createHash } from 'node:crypto'
 import { EventEmitter, once } from 'node:events'
 import makeWASocket, {
@@ -56,6 +56,11 @@ export class Companion extends EventEmitter {
         const edited = update.message?.editedMessage?.message
         if (edited) this.emit('edit', { target: key.id, chat: key.remoteJid, text: textOf(edited) })
         if (update.status) this.emit('receipt', { id: key.id, chat: key.remoteJid, status: update.status })
+      }
+    })
+    events.on('presence.update', ({ id, presences }) => {
+      for (const presence of Object.values(presences)) {
+        this.emit('presence', { chat: id, state: presence.lastKnownPresence })
       }
     })
     events.on('message-receipt.update', (updates) => {
@@ -123,6 +128,7 @@ export class Companion extends EventEmitter {
       kind,
       text: textOf(content),
     }
+    described.details = details(content, kind)
     const edited = content?.protocolMessage?.editedMessage
     if (edited) {
       described.target = content.protocolMessage.key?.id
@@ -142,6 +148,30 @@ export class Companion extends EventEmitter {
   close() {
     this.socket?.ev.removeAllListeners('connection.update')
     this.socket?.end(undefined)
+  }
+}
+
+/** What a person sees of a message beside its words. */
+function details(content, kind) {
+  const part = content?.[kind]
+  if (!part || typeof part === 'string') return {}
+  const context = part.contextInfo
+  return {
+    mimetype: part.mimetype ?? undefined,
+    fileName: part.fileName ?? undefined,
+    voice: part.ptt ?? undefined,
+    seconds: part.seconds ?? undefined,
+    latitude: part.degreesLatitude ?? undefined,
+    longitude: part.degreesLongitude ?? undefined,
+    name: part.name ?? part.displayName ?? undefined,
+    vcard: part.vcard ?? undefined,
+    options: part.options?.map((option) => option.optionName),
+    emoji: kind === 'reactionMessage' ? part.text : undefined,
+    target: part.key?.id ?? undefined,
+    type: part.type ?? undefined,
+    quoted: context?.stanzaId ?? undefined,
+    quotedText: context?.quotedMessage?.conversation ?? undefined,
+    mentions: context?.mentionedJid?.length ? context.mentionedJid : undefined,
   }
 }
 

@@ -318,6 +318,25 @@ async fn a_lookup_is_answered_by_the_holder_and_kept(bench: &Bench) {
     assert_eq!(one, Lookup::Known(both(NUMBER, "7")));
     assert_eq!(two, Lookup::NotOnWhatsApp);
     assert_eq!(lookup(&nobody, 0).await, Lookup::NotOnWhatsApp, "kept");
+    let spelt = Looked {
+        asked: pn("5511900000001").pn.expect("a number"),
+        found: Some(both("551100000001", "9")),
+    };
+    let spelt = bench.store.answer_lookups(&fence, &[spelt]).await;
+    spelt.expect("ours");
+    let other = Phone::parse("5511900000001").expect("a number");
+    assert_eq!(
+        lookup(&other, 0).await,
+        Lookup::Known(both("551100000001", "9"))
+    );
+    let known = bench
+        .arrives(&fence, message("A", both("551100000001", "9"), "hi"))
+        .await;
+    assert_eq!(
+        bench.goes("+5511900000001", "ours").await,
+        known,
+        "in the other spelling"
+    );
     assert_eq!(
         bench.store.asked_accounts().await.expect("answers").len(),
         0
@@ -325,7 +344,7 @@ async fn a_lookup_is_answered_by_the_holder_and_kept(bench: &Bench) {
     let old = bench
         .sql("UPDATE contacts SET checked_at = checked_at - 86400001")
         .await;
-    assert_eq!(old.expect("runs"), 2);
+    assert_eq!(old.expect("runs"), 4);
     assert_eq!(lookup(&nobody, 0).await, Lookup::Unknown, "a day later");
     elsewhere.close().await;
 }

@@ -17,7 +17,7 @@ pub enum Kind {
     Media,
     /// A place.
     Location,
-    /// A contact card.
+    /// One or more contact cards.
     Contact,
     /// A poll.
     Poll,
@@ -48,6 +48,9 @@ pub struct Received {
     pub media: Option<MediaReference>,
     /// For a copy of what another device of the same person sent: the chat it went to.
     pub sent_to: Option<String>,
+    /// All of it, wrappers removed.
+    #[serde(skip)]
+    pub whole: Box<wa::Message>,
 }
 
 impl Received {
@@ -64,8 +67,10 @@ impl Received {
             target: None,
             media: MediaReference::of(&message),
             sent_to,
+            whole: Box::default(),
         };
         read.fill(&message);
+        read.whole = Box::new(message);
         read
     }
 
@@ -103,6 +108,9 @@ impl Received {
         } else if let Some(contact) = message.contact_message.as_option() {
             self.kind = Kind::Contact;
             self.text = contact.display_name.clone();
+        } else if let Some(contacts) = message.contacts_array_message.as_option() {
+            self.kind = Kind::Contact;
+            self.text = contacts.display_name.clone();
         } else if let Some(poll) = poll(message) {
             self.kind = Kind::Poll;
             self.text = poll.name.clone();

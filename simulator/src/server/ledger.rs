@@ -1,6 +1,6 @@
 //! What the server accepted and which receipts it saw: the ground truth of a test.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use serde::Serialize;
@@ -18,6 +18,19 @@ pub struct SeenReceipt {
     pub kind: String,
     /// The device that sent it: its number within its account; the phone is 0.
     pub device: u16,
+    #[serde(skip)]
+    pub(crate) account: AccountIndex,
+}
+
+/// A device typed, or stopped to.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct SeenTyping {
+    /// Where.
+    pub chat: String,
+    /// `composing` or `paused`.
+    pub state: String,
+    /// Whether the device was online then.
+    pub online: bool,
     #[serde(skip)]
     pub(crate) account: AccountIndex,
 }
@@ -45,6 +58,8 @@ struct Books {
     receipts: Vec<SeenReceipt>,
     by_id: HashMap<String, Vec<usize>>,
     ciphertexts: HashMap<String, Vec<SeenCiphertext>>,
+    typing: Vec<SeenTyping>,
+    online: HashSet<DeviceAddress>,
 }
 
 /// The books of the server.
@@ -123,6 +138,35 @@ impl Ledger {
         of_message
             .map(|&index| books.receipts[index].clone())
             .collect()
+    }
+
+    /// Notes that a device typed.
+    pub(crate) fn typing(&self, seen: SeenTyping) {
+        self.lock().typing.push(seen);
+        self.entries.send_modify(|count| *count += 1);
+    }
+
+    /// How the devices of `account` typed, in order.
+    pub(crate) fn typed_by(&self, account: AccountIndex) -> Vec<SeenTyping> {
+        let books = self.lock();
+        let typed = books.typing.iter().filter(|seen| seen.account == account);
+        typed.cloned().collect()
+    }
+
+    /// Notes whether a device says that it is online.
+    pub(crate) fn online(&self, device: DeviceAddress, online: bool) {
+        let mut books = self.lock();
+        match online {
+            true => books.online.insert(device),
+            false => books.online.remove(&device),
+        };
+        drop(books);
+        self.entries.send_modify(|count| *count += 1);
+    }
+
+    /// Whether a device says that it is online.
+    pub(crate) fn is_online(&self, device: DeviceAddress) -> bool {
+        self.lock().online.contains(&device)
     }
 
     /// Counts every entry made; changes wake those who wait for one.

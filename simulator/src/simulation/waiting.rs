@@ -53,6 +53,18 @@ impl Simulator {
         until(self.server.ledger.watch(), patience, seen).await
     }
 
+    /// Waits until what the server saw is as `reached` wants it. Cancel safe.
+    ///
+    /// # Errors
+    /// It was not within `patience`.
+    pub async fn wait_until(
+        &self,
+        patience: Duration,
+        reached: impl Fn(&Self) -> bool,
+    ) -> Result<(), TimedOut> {
+        until(self.server.ledger.watch(), patience, || reached(self)).await
+    }
+
     /// Waits until a device has confirmed everything. Cancel safe.
     ///
     /// # Errors

@@ -15,6 +15,7 @@ use crate::outbound::pacing::Pacing;
 use crate::session::SessionContext;
 use crate::session::compose::Composer;
 use crate::session::send::{self, Line};
+use crate::session::typing;
 use crate::store::{Claimed, Dispatch, Fence, Recovered, Settled, Store, StoreError};
 use crate::telemetry::event::{self, Event};
 
@@ -86,12 +87,10 @@ impl Desk {
                     .to_owned(),
             });
         };
-        let Some(chat) = dispatch.chat.preferred() else {
-            return Err(Outcome::Impossible {
-                code: "address",
-                error: "its conversation has no address".to_owned(),
-            });
-        };
+        let address = self
+            .composer
+            .address(&self.line.client, &self.fence, &dispatch.chat);
+        let chat = &address.await?;
         let message = self.composer.compose(
             &self.line.client,
             &dispatch.conversation,
@@ -114,9 +113,7 @@ impl Desk {
         let Ok(wire) = chat.as_str().parse() else {
             return;
         };
-        if let Err(error) = self.line.client.chatstate().send_composing(&wire).await {
-            debug!(account = %self.account, %error, "typing could not be shown");
-        }
+        typing::begin(&self.line.client, &wire).await;
         // Losing the race is what each of them is for.
         tokio::select! {
             () = tokio::time::sleep(time) => {}

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use auth_store::AuthStore;
 use tokio::task::{AbortHandle, JoinSet};
+use tokio_util::task::AbortOnDropHandle;
 use tracing::{debug, info, warn};
 use wacore::iq::keepalive::KeepaliveSpec;
 use wacore::iq::spec::IqSpec;
@@ -22,7 +23,7 @@ use crate::session::delivery::Delivery;
 use crate::session::observer::Signal;
 use crate::session::send::{self, Acks, Line};
 use crate::session::state::SessionState;
-use crate::session::{history, hook, linking, missing, peers};
+use crate::session::{asked, history, hook, linking, missing, peers};
 use crate::store::{AuthMedium, LinkCodeKind};
 use crate::telemetry::event::{self, Event};
 
@@ -44,6 +45,8 @@ pub(super) struct Live<'a> {
     /// Messages of devices in trouble, until the backlog is through: what it holds may be readable.
     unread: Vec<Arc<MessageInfo>>,
     sweeping: Option<AbortHandle>,
+    /// What other processes ask for, once the backlog is through.
+    asked: Option<AbortOnDropHandle<()>>,
     ready: bool,
     /// Nothing new is sent.
     ending: bool,
@@ -73,6 +76,7 @@ impl<'a> Live<'a> {
             histories: JoinSet::new(),
             unread: Vec::new(),
             sweeping: None,
+            asked: None,
             ready: false,
             ending: false,
             medium,
@@ -95,6 +99,7 @@ impl<'a> Live<'a> {
     pub(super) fn send_no_more(&mut self) {
         self.ending = true;
         self.delivery.send_no_more();
+        self.asked = None;
         if let Some(sweeping) = self.sweeping.take() {
             sweeping.abort();
         }
@@ -131,6 +136,7 @@ impl<'a> Live<'a> {
 
     /// Ends what goes on beside the connection.
     pub(super) async fn end(&mut self) {
+        self.asked = None;
         self.tasks.shutdown().await;
         self.delivery.end().await;
         let told = async { while self.histories.join_next().await.is_some() {} };
@@ -175,6 +181,7 @@ impl<'a> Live<'a> {
             Signal::OfflineDone => {
                 self.ready = true;
                 self.delivery.begin();
+                self.serve();
                 self.hears(attempts);
                 for unread in std::mem::take(&mut self.unread) {
                     self.rebuild(connection, unread);
@@ -224,6 +231,17 @@ impl<'a> Live<'a> {
                 });
             }
         }
+    }
+
+    /// Begins to do what other processes ask for.
+    fn serve(&mut self) {
+        if self.ending {
+            return;
+        }
+        let context = self.life.context.clone();
+        let (client, reins) = (self.line.client.clone(), self.life.reins.clone());
+        let serving = tokio::spawn(asked::serve(context, client, reins));
+        self.asked = Some(AbortOnDropHandle::new(serving));
     }
 
     /// Builds the session anew with the device that wrote `unread`.

@@ -83,10 +83,17 @@ impl Store {
         }
     }
 
-    async fn looked_up(&self, account: &AccountId, pn: &Jid) -> Result<Option<Lookup>> {
+    /// What was answered about a number during the last day.
+    ///
+    /// # Errors
+    /// [`crate::store::StoreError::Unavailable`].
+    pub async fn looked_up(&self, account: &AccountId, pn: &Jid) -> Result<Option<Lookup>> {
         let known = self.sql(
-            "SELECT pn, lid, on_whatsapp FROM contacts
-             WHERE account_id = $1 AND pn = $2 AND on_whatsapp IS NOT NULL AND checked_at > {NOW} - $3",
+            "SELECT COALESCE(k.canonical, k.pn) AS pn, COALESCE(k.lid, c.lid) AS lid, k.on_whatsapp
+             FROM contacts k
+             LEFT JOIN contacts c ON c.account_id = k.account_id AND c.pn = k.canonical
+             WHERE k.account_id = $1 AND k.pn = $2 AND k.on_whatsapp IS NOT NULL
+               AND k.checked_at > {NOW} - $3",
         );
         let row = query(known)
             .bind(account.as_str())
@@ -133,14 +140,26 @@ impl Store {
         let mut tx = self.begin_fenced(fence).await?;
         let now = tx.now().await?;
         for Looked { asked, found } in looked {
-            let met = Met {
-                person: Party {
+            let account = fence.account();
+            let spelt = found.as_ref().and_then(|found| found.pn.as_ref());
+            let elsewhere = spelt.filter(|spelt| *spelt != asked);
+            let person = match (found, elsewhere) {
+                (Some(found), None) => found.clone(),
+                _ => Party {
                     pn: Some(asked.clone()),
-                    lid: found.as_ref().and_then(|found| found.lid.clone()),
+                    lid: None,
                 },
-                ..Met::default()
             };
-            note(&mut tx, fence.account(), &met, Some(found.is_some()), now).await?;
+            if let (Some(found), Some(_)) = (found, elsewhere) {
+                note(&mut tx, account, &met(found.clone()), Some(true), now).await?;
+            }
+            note(&mut tx, account, &met(person), Some(found.is_some()), now).await?;
+            query("UPDATE contacts SET canonical = $3 WHERE account_id = $1 AND pn = $2")
+                .bind(account.as_str())
+                .bind(asked.as_str())
+                .bind(elsewhere.map(Jid::as_str))
+                .execute(&mut tx)
+                .await?;
             query("DELETE FROM lookups WHERE account_id = $1 AND pn = $2")
                 .bind(fence.account().as_str())
                 .bind(asked.as_str())
@@ -148,5 +167,12 @@ impl Store {
                 .await?;
         }
         self.commit_telling(tx, Some(Topic::Outbox)).await
+    }
+}
+
+fn met(person: Party) -> Met {
+    Met {
+        person,
+        ..Met::default()
     }
 }
