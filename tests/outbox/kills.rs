@@ -22,7 +22,7 @@ async fn each_reply_is_seen_once_and_in_order_through_kills_of_worker_and_agent(
         ("WHATSAPP_LEASE_TTL_MS", "4000"),
         ("OUTBOX_ACK_TIMEOUT_MS", "3000"),
         // An agent that dies often must not use up a job's attempts.
-        ("AGENT_MAX_RETRIES", "50"),
+        ("AGENT_MAX_RETRIES", "20"),
     ];
     let theatre = Theatre::open_on(engine, &settings).await;
     let counter = Counter::of(&theatre).await;
