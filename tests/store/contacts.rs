@@ -226,6 +226,8 @@ async fn the_conversations_of_one_person_become_one_in_order(bench: &Bench) {
 
 async fn conversations_are_left_apart_while_somebody_works_in_one(bench: &Bench) {
     let fence = bench.fence().await;
+    let added = bench.store.add_account(&bench.account, "test").await;
+    added.expect("answers");
     bench.arrives(&fence, message("A", pn(NUMBER), "one")).await;
     let newer = bench.arrives(&fence, message("B", lid("7"), "two")).await;
     let claims = [bench.claim_job().await, bench.claim_job().await].concat();

@@ -13,6 +13,12 @@ use crate::inbound::message::Party;
 use crate::store::connections::Tx;
 use crate::store::{Result, outbox};
 
+/// A conversation that went, and the one that it went into.
+pub(in crate::store) struct Merged {
+    pub(in crate::store) keep: ConversationId,
+    pub(in crate::store) gone: ConversationId,
+}
+
 /// Makes one of the conversations with `person`, if there are two. Locks are taken in the order of all
 /// others: lanes, conversations, lanes of the outbox. The caller's transaction is fenced: no other
 /// merges for this account.
@@ -21,12 +27,12 @@ pub(in crate::store) async fn conversations_of(
     account: &AccountId,
     person: &Party,
     now: i64,
-) -> Result<()> {
+) -> Result<Option<Merged>> {
     let Some((keep, gone)) = pair(tx, account, person).await? else {
-        return Ok(());
+        return Ok(None);
     };
     if is_busy(tx, "lanes", &keep, &gone).await? {
-        return Ok(());
+        return Ok(None);
     }
     let lock =
         tx.sql("SELECT conv FROM conversations WHERE conv IN ($1, $2) ORDER BY conv {FOR UPDATE}");
@@ -36,7 +42,7 @@ pub(in crate::store) async fn conversations_of(
         .fetch_all(&mut *tx)
         .await?;
     if is_busy(tx, "outbox_lanes", &keep, &gone).await? {
-        return Ok(());
+        return Ok(None);
     }
     move_jobs(tx, account, &keep, &gone, now).await?;
     move_outgoing(tx, account, &keep, &gone).await?;
@@ -57,7 +63,7 @@ pub(in crate::store) async fn conversations_of(
         .bind(address(person.lid.as_ref()))
         .execute(tx)
         .await?;
-    Ok(())
+    Ok(Some(Merged { keep, gone }))
 }
 
 /// The one that stays and the one that goes.

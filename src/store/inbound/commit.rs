@@ -216,6 +216,18 @@ impl<'a> Commit<'a> {
         Ok(job)
     }
 
+    /// What this transaction has for one conversation is another's now.
+    pub(super) fn moved(&mut self, gone: &ConversationId, keep: &ConversationId) {
+        if self.ready.remove(gone) {
+            self.ready.insert(keep.clone());
+        }
+        for known in self.conversations.values_mut() {
+            if known == gone {
+                *known = keep.clone();
+            }
+        }
+    }
+
     /// A lane that waits or works stays as it is; an idle one becomes ready. Whether there was any.
     pub(super) async fn wake_lanes(&self, tx: &mut Tx) -> Result<bool> {
         let mut any = false;

@@ -23,7 +23,10 @@ impl Commit<'_> {
         let account = self.fence.account();
         let mut found = find_all(tx, account, &names).await?;
         if let (2.., Chat::Direct(person)) = (found.len(), chat) {
-            contacts::merge::conversations_of(tx, account, person, self.now).await?;
+            let merging = contacts::merge::conversations_of(tx, account, person, self.now);
+            if let Some(merged) = merging.await? {
+                self.moved(&merged.gone, &merged.keep);
+            }
             found = find_all(tx, account, &names).await?;
         }
         let id = match found.into_iter().next() {
