@@ -108,6 +108,15 @@ impl Bench {
         Ok(done?.rows_affected())
     }
 
+    /// The texts of one column, asked for past the store.
+    async fn texts(&self, select: &str) -> Vec<String> {
+        let mut connection = <sqlx::AnyConnection as sqlx::Connection>::connect(&self.url)
+            .await
+            .expect("connects");
+        let texts = sqlx::query_scalar(sqlx::AssertSqlSafe(select.to_owned()));
+        texts.fetch_all(&mut connection).await.expect("answers")
+    }
+
     async fn renew(&self, fences: &[&Arc<Fence>]) -> Vec<String> {
         let fences: Vec<_> = fences.iter().copied().cloned().collect();
         let kept = self.store.renew_leases(&fences, TTL).await;

@@ -1,6 +1,6 @@
 //! Old and new binaries on one store.
 
-use whatsapp_worker::store::AuthMedium;
+use whatsapp_worker::store::{AuthMedium, Engine};
 
 use super::{Bench, message, open, pn, queued};
 
@@ -13,13 +13,7 @@ on_every_engine!(
 );
 
 async fn processes_may_open_a_new_store_at_once(bench: &Bench) {
-    let empty = "DROP TABLE hints; DROP TABLE lookups; DROP TABLE contacts; DROP TABLE upload_chunks; DROP TABLE uploads;
-         DROP TABLE auth_marks; DROP TABLE auth_orders; DROP TABLE auth_records; DROP TABLE auth_heads;
-         DROP TABLE workers; DROP TABLE audit; DROP TABLE missing; DROP TABLE jobs; DROP TABLE lanes;
-         DROP TABLE messages; DROP TABLE inbox; DROP TABLE conversations; DROP TABLE link_wishes;
-         DROP TABLE link_codes; DROP TABLE session_status; DROP TABLE lease; DROP TABLE accounts;
-         DROP TABLE schema_meta";
-    bench.sql(empty).await.expect("empties");
+    empty(bench).await;
     let (a, b, c, d) = tokio::join!(
         open(&bench.url),
         open(&bench.url),
@@ -60,36 +54,54 @@ async fn a_newer_schema_that_needs_a_newer_binary_is_refused(bench: &Bench) {
     assert!(!error.contains("rehearsal"), "no password: {error}");
 }
 
-const BACK_TO_1: &str = "DROP TABLE hints; DROP TABLE lookups; DROP TABLE contacts; DROP TABLE upload_chunks; DROP TABLE uploads;
-     ALTER TABLE conversations DROP COLUMN read_until; ALTER TABLE conversations DROP COLUMN merged_into;
-     DROP INDEX outbox_upload; ALTER TABLE outbox DROP COLUMN upload_id; DROP TABLE auth_marks; DROP TABLE auth_orders; DROP TABLE auth_records; DROP TABLE auth_heads;
-     ALTER TABLE accounts DROP COLUMN auth_medium; ALTER TABLE link_wishes DROP COLUMN replace_number;
-     ALTER TABLE lease DROP COLUMN successor;
-     ALTER TABLE accounts DROP COLUMN paused; ALTER TABLE accounts DROP COLUMN resumed_at;
-     ALTER TABLE audit DROP COLUMN epoch_before; ALTER TABLE audit DROP COLUMN epoch_after;
-     DROP TABLE workers; UPDATE schema_meta SET version = 1";
+/// Leaves a store without any table.
+async fn empty(bench: &Bench) {
+    let drop_all = match bench.store.engine() {
+        Engine::Postgres => "DROP SCHEMA public CASCADE; CREATE SCHEMA public".to_owned(),
+        Engine::Sqlite => bench
+            .texts(
+                "SELECT name FROM sqlite_master WHERE type = 'table' AND name NOT LIKE 'sqlite_%'",
+            )
+            .await
+            .iter()
+            .map(|table| format!("DROP TABLE {table};"))
+            .collect(),
+    };
+    bench.sql(&drop_all).await.expect("empties");
+}
+
+/// The store as the first version made it.
+async fn back_to_1(bench: &Bench) {
+    empty(bench).await;
+    let first = include_str!("../../migrations/001_init.sql");
+    bench.sql(first).await.expect("writes");
+    let meta =
+        "INSERT INTO schema_meta(one, version, min_compatible, store_id) VALUES(1, 1, 1, 'one');
+         INSERT INTO lease(account_id, epoch, token, owner, beat, expires_at)
+         VALUES('shop', 1, 't', 'w#1', 1, 1)";
+    bench.sql(meta).await.expect("writes");
+}
 
 /// As a crash would have left it between the migrations.
 async fn an_older_schema_is_brought_up_to_date_and_keeps_its_rows(bench: &Bench) {
-    bench.fence().await;
+    back_to_1(bench).await;
     let linked =
         "INSERT INTO accounts(account_id, auth_home, created_at) VALUES('shop', 'disk', 1);
          INSERT INTO accounts(account_id, created_at) VALUES('new', 1)";
     bench.sql(linked).await.expect("writes");
-    bench.sql(BACK_TO_1).await.expect("writes");
     let (a, b) = tokio::join!(open(&bench.url), open(&bench.url));
     assert_eq!(a.expect("opens").store_id(), b.expect("opens").store_id());
-    let row = bench.store.lease(&bench.account).await.expect("answers");
+    let store = bench.another().await;
+    let row = store.lease(&bench.account).await.expect("answers");
     assert_eq!(row.expect("kept").epoch.0, 1);
-    assert_eq!(bench.store.workers().await.expect("answers"), []);
-    let accounts = bench.store.accounts().await.expect("answers");
+    assert_eq!(store.workers().await.expect("answers"), []);
+    let accounts = store.accounts().await.expect("answers");
     let media: Vec<_> = accounts.iter().map(|account| account.auth_medium).collect();
     assert_eq!(media, [None, Some(AuthMedium::Local)], "new and shop");
 }
 
 async fn a_migration_that_stops_in_the_middle_leaves_nothing(bench: &Bench) {
-    bench.fence().await;
-    bench.sql(BACK_TO_1).await.expect("writes");
+    back_to_1(bench).await;
     // The last table of the second migration cannot be made, after all its columns were added.
     bench
         .sql("CREATE TABLE workers(other BIGINT)")
