@@ -8,6 +8,7 @@ use waproto::whatsapp as wa;
 use whatsapp_rust::Client;
 
 use super::encode::{self, Scene};
+use super::hook::own_party;
 use super::lookup;
 use super::upload::{self, Sent, later_store, never};
 use crate::clock;
@@ -88,7 +89,7 @@ impl Composer {
         draft: &Draft,
         message_id: &str,
     ) -> Result<wa::Message, Outcome> {
-        let us = us(client);
+        let us = own_party(client);
         let draft = self.complete(conv, chat, draft, &us).await?;
         let file = upload::bring(client, &self.store, &self.sent, &draft.content).await?;
         let scene = Scene {
@@ -167,14 +168,6 @@ fn unknown(code: &'static str, what: &str) -> Outcome {
     Outcome::Impossible {
         code,
         error: format!("{what} is not known here, and its author was not named"),
-    }
-}
-
-fn us(client: &Client) -> Party {
-    let plain = |jid: wacore_binary::Jid| Jid::new(jid.to_non_ad().to_string());
-    Party {
-        pn: client.pn().map(plain),
-        lid: client.lid().map(plain),
     }
 }
 

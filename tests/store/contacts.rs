@@ -263,6 +263,15 @@ async fn a_number_whose_hidden_id_is_known_opens_no_second_conversation(bench: &
         .meet(&fence, &[called(both(NUMBER, "7"), "Ada")])
         .await;
     assert_eq!(bench.goes(&format!("+{NUMBER}"), "ours").await, known);
+    let taught = bench
+        .store
+        .claim_outgoing(&fence, 1, &Rules::default())
+        .await;
+    let taught = &taught.expect("ours").messages[0].chat;
+    assert_eq!(
+        (taught.pn.clone(), taught.lid.clone()),
+        (pn(NUMBER).pn, lid("7").lid)
+    );
     assert_ne!(bench.goes("+49151000002", "ours").await, known);
 }
 

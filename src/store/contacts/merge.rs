@@ -29,6 +29,7 @@ pub(in crate::store) async fn conversations_of(
     now: i64,
 ) -> Result<Option<Merged>> {
     let Some((keep, gone)) = pair(tx, account, person).await? else {
+        teach(tx, account, person).await?;
         return Ok(None);
     };
     if is_busy(tx, "lanes", &keep, &gone).await? {
@@ -86,6 +87,22 @@ async fn pair(
         Ok([keep, gone]) => Some((ConversationId(keep), ConversationId(gone))),
         Err(_) => None,
     })
+}
+
+/// The one conversation with `person` learns the other form, unless another one has it.
+async fn teach(tx: &mut Tx, account: &AccountId, person: &Party) -> Result<()> {
+    query(
+        "UPDATE conversations SET pn = $2, lid = $3
+         WHERE account_id = $1 AND ((pn = $2 AND lid IS NULL) OR (lid = $3 AND pn IS NULL))
+         AND NOT EXISTS(SELECT 1 FROM conversations o WHERE o.account_id = $1
+                        AND (o.pn = $2 OR o.lid = $3) AND o.conv <> conversations.conv)",
+    )
+    .bind(account.as_str())
+    .bind(address(person.pn.as_ref()))
+    .bind(address(person.lid.as_ref()))
+    .execute(tx)
+    .await?;
+    Ok(())
 }
 
 /// Locks the lanes of both, and tells whether anybody works in the one that goes.
