@@ -168,25 +168,37 @@ async fn hand_over(
     id: &str,
 ) -> Result<(), SendError> {
     let _writing = line.sessions.read().await;
+    let known = readers(&line.client, wire).await;
     backed_off(|| write(&line.client, wire, message, id)).await?;
-    if is_passed_over(&line.client, wire).await {
-        warn!(to = %Jid::new(wire.to_string()), message_id = id, "a device had no session when it was written to: written again");
+    if is_one_lost(&line.client, &known).await {
+        warn!(to = %Jid::new(wire.to_string()), message_id = id, "a device lost its session while it was written to: written again");
         backed_off(|| write(&line.client, wire, message, id)).await?;
     }
     Ok(())
 }
 
-/// Whether a device of the person `to` has no session right after it was written to.
-async fn is_passed_over(client: &Client, to: &WireJid) -> bool {
+/// The devices of the person `to` that there is a session with. In groups the library asks for what it
+/// misses by itself.
+async fn readers(client: &Client, to: &WireJid) -> Vec<WireJid> {
     if to.is_group() {
-        return false;
+        return Vec::new();
     }
     let signal = client.signal();
-    let Ok(devices) = signal.get_user_devices(std::slice::from_ref(to)).await else {
-        return false;
-    };
-    for device in &devices {
-        if let Ok(false) = signal.validate_session(device).await {
+    let devices = signal.get_user_devices(std::slice::from_ref(to)).await;
+    let mut readers = Vec::new();
+    // Whatever is wrong is found again, and told, by the writing.
+    for device in devices.unwrap_or_default() {
+        if let Ok(true) = signal.validate_session(&device).await {
+            readers.push(device);
+        }
+    }
+    readers
+}
+
+/// Whether the session with one of `readers` is gone.
+async fn is_one_lost(client: &Client, readers: &[WireJid]) -> bool {
+    for device in readers {
+        if let Ok(false) = client.signal().validate_session(device).await {
             return true;
         }
     }

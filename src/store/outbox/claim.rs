@@ -151,7 +151,7 @@ async fn begin_attempt(
 ) -> Result<Option<Dispatch>> {
     let first = query(
         "SELECT o.outbox_id, o.message_id, o.content, o.job_id, o.attempt_count, c.pn, c.lid, c.jid
-         FROM outbox o JOIN conversations c ON c.conv = o.conv
+         FROM outbox o LEFT JOIN conversations c ON c.conv = o.conv
          WHERE o.conv = $1 AND o.status = 'pending' AND o.next_attempt_at <= $2
          ORDER BY o.ord LIMIT 1",
     )

@@ -116,32 +116,35 @@ struct Message {
 }
 
 impl Message {
-    /// Read under the lock of its lane.
+    /// Read under the lock of its lane. Conversations of one person become one: then the lane is
+    /// another one before it is locked.
     async fn locked(tx: &mut Tx, id: &OutboxId) -> Result<Option<Self>> {
-        let conv: Option<String> =
-            sqlx::query_scalar("SELECT conv FROM outbox WHERE outbox_id = $1")
-                .bind(id.as_str())
-                .fetch_optional(&mut *tx)
-                .await?;
-        let Some(conv) = conv.map(ConversationId) else {
-            return Ok(None);
-        };
-        lane::lock(tx, &conv).await?;
-        let row = query(
-            "SELECT account_id, status, CAST(CASE WHEN content IS NULL THEN 1 ELSE 0 END AS BIGINT) AS erased
-             FROM outbox WHERE outbox_id = $1",
-        )
-        .bind(id.as_str())
-        .fetch_one(tx)
-        .await?;
-        let account: String = row.try_get("account_id")?;
-        Ok(Some(Self {
-            account: account
-                .parse()
-                .map_err(|error: crate::ids::IdError| odd(error.to_string()))?,
-            conv,
-            status: row.try_get::<&str, _>("status")?.parse().map_err(odd)?,
-            erased: row.try_get::<i64, _>("erased")? == 1,
-        }))
+        let mut locked: Option<ConversationId> = None;
+        loop {
+            let row = query(
+                "SELECT account_id, conv, status,
+                   CAST(CASE WHEN content IS NULL THEN 1 ELSE 0 END AS BIGINT) AS erased
+                 FROM outbox WHERE outbox_id = $1",
+            )
+            .bind(id.as_str())
+            .fetch_optional(&mut *tx)
+            .await?;
+            let Some(row) = row else { return Ok(None) };
+            let conv = ConversationId(row.try_get("conv")?);
+            if locked.as_ref() != Some(&conv) {
+                lane::lock(tx, &conv).await?;
+                locked = Some(conv);
+                continue;
+            }
+            let account: String = row.try_get("account_id")?;
+            return Ok(Some(Self {
+                account: account
+                    .parse()
+                    .map_err(|error: crate::ids::IdError| odd(error.to_string()))?,
+                conv,
+                status: row.try_get::<&str, _>("status")?.parse().map_err(odd)?,
+                erased: row.try_get::<i64, _>("erased")? == 1,
+            }));
+        }
     }
 }

@@ -272,4 +272,79 @@ pub const MUTATIONS: &[Mutation] = &[
         )],
         short: false,
     },
+    Mutation {
+        id: "outbox-two-at-once",
+        breaks: "lets two messages of a chat be on their way at once",
+        file: "src/store/outbox/lane.rs",
+        edits: &[(
+            "AND o.account_id = outbox_lanes.account_id) THEN 'busy'",
+            "AND o.account_id = outbox_lanes.account_id) THEN 'ready'",
+        )],
+        tests: &[Integration(
+            "store::outbox::lanes::sqlite::messages_of_a_chat_leave_one_at_a_time_and_in_order",
+        )],
+        short: true,
+    },
+    Mutation {
+        id: "outbox-while-paused",
+        breaks: "sends for an account that is paused",
+        file: "src/store/outbox/claim.rs",
+        edits: &[("Ok(paused == Some(1))", "Ok(paused == Some(2))")],
+        tests: &[Integration(
+            "store::outbox::lanes::sqlite::a_paused_account_sends_nothing_until_it_is_resumed",
+        )],
+        short: false,
+    },
+    Mutation {
+        id: "outbox-unfenced-claim",
+        breaks: "lets an old holder take messages",
+        file: "src/store/outbox/claim.rs",
+        edits: &[(
+            "let mut tx = self.begin_fenced(fence).await?;",
+            "let mut tx = self.begin().await?;",
+        )],
+        tests: &[Integration(
+            "store::outbox::lanes::sqlite::an_old_holder_claims_and_settles_nothing",
+        )],
+        short: true,
+    },
+    Mutation {
+        id: "outbox-no-recovery",
+        breaks: "leaves the messages of a dead holder in the middle",
+        file: "src/store/outbox/settle.rs",
+        edits: &[(
+            "AND status = 'sending' ORDER BY conv, ord",
+            "AND status = 'sent' ORDER BY conv, ord",
+        )],
+        tests: &[Integration(
+            "store::outbox::lanes::sqlite::a_dead_holders_attempt_counts_and_its_message_is_tried_again_in_its_place",
+        )],
+        short: false,
+    },
+    Mutation {
+        id: "outbox-forgets-doubt",
+        breaks: "calls a message failed that may have arrived",
+        file: "src/outbound/delivery.rs",
+        edits: &[(
+            "_ if doubtful || outcome.may_have_left() =>",
+            "_ if outcome.may_have_left() =>",
+        )],
+        tests: &[Unit(
+            "outbound::delivery::tests::what_may_have_left_once_is_never_called_failed_for_want_of_an_answer",
+        )],
+        short: false,
+    },
+    Mutation {
+        id: "outbox-delivery-goes-back",
+        breaks: "forgets that a message was read when an older receipt comes",
+        file: "src/store/outbox/proof.rs",
+        edits: &[("known.max(proof.evidence)", "proof.evidence.min(known)")],
+        tests: &[
+            Integration(
+                "store::outbox::evidence::sqlite::a_late_answer_after_a_receipt_changes_nothing",
+            ),
+            Integration("store::outbox::evidence::sqlite::delivery_only_moves_forward"),
+        ],
+        short: false,
+    },
 ];
