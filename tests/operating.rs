@@ -1,6 +1,7 @@
 //! What an operator asks of a fleet, from the command line. The workers are rows in the store: what
 //! these commands write is what living workers act on.
 
+mod agents;
 mod fleet;
 
 use std::process::Output;

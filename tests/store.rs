@@ -27,6 +27,7 @@ mod contacts;
 mod fence;
 mod file;
 mod inbox;
+mod jobs;
 mod lease;
 mod outbox;
 mod schema;
@@ -183,14 +184,14 @@ async fn open(url: &str) -> Result<Store, StoreError> {
     Store::open(url, StoreOptions::default()).await
 }
 
-fn pn(number: &str) -> Party {
+pub fn pn(number: &str) -> Party {
     Party {
         pn: Some(Jid::new(format!("{number}@s.whatsapp.net"))),
         lid: None,
     }
 }
 
-fn message(id: &str, from: Party, text: &str) -> Inbound {
+pub fn message(id: &str, from: Party, text: &str) -> Inbound {
     Inbound {
         key: MessageKey {
             id: id.to_owned(),

@@ -30,7 +30,10 @@ const MOST: usize = 256;
 
 /// What the media host has, of one account. Clones share it.
 #[derive(Clone, Debug, Default)]
-pub struct Sent(Arc<Mutex<HashMap<(UploadId, &'static str), (Boot, SentFile)>>>);
+pub struct Sent(Arc<Mutex<Known>>);
+
+/// By upload and the message's type; with when it was sent up.
+type Known = HashMap<(UploadId, &'static str), (Boot, SentFile)>;
 
 impl Sent {
     fn known(&self, key: &(UploadId, &'static str)) -> Option<SentFile> {
@@ -47,9 +50,7 @@ impl Sent {
         }
     }
 
-    fn lock(
-        &self,
-    ) -> std::sync::MutexGuard<'_, HashMap<(UploadId, &'static str), (Boot, SentFile)>> {
+    fn lock(&self) -> std::sync::MutexGuard<'_, Known> {
         self.0.lock().expect("no panic while it is held")
     }
 }

@@ -8,7 +8,7 @@
 //! - [`enqueue`]: in, and the conversation that it belongs to
 //! - [`lane`]: whose turn it is
 //! - [`claim`], [`settle`]: an attempt's begin and end; what a dead holder left
-//! - [`proof`]: receipts
+//! - [`proof`]: what receipts tell
 //! - [`operator`]: taking back, trying anew
 //! - [`talk`]: what was said in a conversation, both ways
 

@@ -147,7 +147,8 @@ impl Store {
 }
 
 /// Looks through the next conversations after `after`; returns the last one of them, if there may be
-/// more. Messages have no index by age alone, which each inbound commit would pay for.
+/// more. Messages have no index by age alone, which each inbound commit would pay for; `CROSS JOIN` keeps
+/// SQLite from reading all messages of these conversations.
 async fn forget_messages(tx: &mut Tx, after: &str, cutoff: i64) -> Result<(u64, Option<String>)> {
     let convs: Vec<String> =
         sqlx::query_scalar("SELECT conv FROM conversations WHERE conv > $1 ORDER BY conv LIMIT $2")
@@ -160,8 +161,8 @@ async fn forget_messages(tx: &mut Tx, after: &str, cutoff: i64) -> Result<(u64, 
     };
     let gone = query(
         "DELETE FROM messages WHERE (account_id, key) IN (SELECT m.account_id, m.key
-           FROM conversations c JOIN messages m ON m.conv = c.conv AND m.committed_at < $3
-           WHERE c.conv >= $1 AND c.conv <= $2 LIMIT $4)",
+           FROM conversations c CROSS JOIN messages m
+           WHERE c.conv >= $1 AND c.conv <= $2 AND m.conv = c.conv AND m.committed_at < $3 LIMIT $4)",
     )
     .bind(first)
     .bind(last)

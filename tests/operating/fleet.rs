@@ -22,7 +22,16 @@ impl Fleet {
     pub async fn open() -> Self {
         let dir = tempfile::tempdir().expect("temporary directory");
         let url = url(&dir);
-        let store = Store::open(&url, StoreOptions::default())
+        Self::of(&url, dir).await
+    }
+
+    /// Of a store elsewhere, for what is done without commands.
+    pub async fn at(url: &str) -> Self {
+        Self::of(url, tempfile::tempdir().expect("temporary directory")).await
+    }
+
+    async fn of(url: &str, dir: tempfile::TempDir) -> Self {
+        let store = Store::open(url, StoreOptions::default())
             .await
             .expect("opens");
         let account: AccountId = "shop".parse().expect("valid");

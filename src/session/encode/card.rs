@@ -27,7 +27,6 @@ pub(super) fn message(cards: &[Card], context: Option<wa::ContextInfo>) -> wa::M
             display_name: Some(format!("{} contacts", cards.len())),
             contacts: cards.iter().map(contact).collect(),
             context_info: context.into(),
-            ..Default::default()
         }),
         ..Default::default()
     }

@@ -17,6 +17,9 @@ use crate::store::lease::millis;
 use crate::store::outbox::{Origin, insert_outgoing, resolve};
 use crate::store::{Result, Store, StoreError, Topic, stored};
 
+/// The longest wait that an agent may ask for: its conversation waits as well.
+const LATEST: Duration = Duration::from_hours(24);
+
 /// What came of a job.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Completion {
@@ -61,7 +64,7 @@ pub struct Failure {
     pub message: Option<String>,
     /// Whether another attempt may help.
     pub retryable: bool,
-    /// When it may, if the agent knows; otherwise the wait grows with each attempt.
+    /// When it may, if the agent knows, within a day; otherwise the wait grows with each attempt.
     pub retry_after: Option<Duration>,
 }
 
@@ -225,9 +228,10 @@ impl Store {
         let now = tx.now().await?;
         let error = (failure.reason.as_str(), failure.message.as_deref());
         let failed = if failure.retryable && retries.allow(attempt) {
-            let wait = failure
-                .retry_after
-                .unwrap_or_else(|| wait_after(attempt, rand::random()));
+            let wait = failure.retry_after.map_or_else(
+                || wait_after(attempt, rand::random()),
+                |wait| wait.min(LATEST),
+            );
             let at = now.saturating_add(millis(wait));
             put_back(&mut tx, job, error, now).await?;
             lane::free(&mut tx, &lane, at).await?;
