@@ -23,7 +23,7 @@ on_every_engine!(
 
 impl Bench {
     /// The texts in the outbox, in the order in which they were put in.
-    async fn outgoing(&self) -> Vec<String> {
+    pub(super) async fn outgoing(&self) -> Vec<String> {
         let filter = OutboxFilter {
             limit: 1000,
             ..OutboxFilter::default()
@@ -41,7 +41,7 @@ impl Bench {
 
 async fn a_completion_puts_its_replies_into_the_outbox_once(bench: &Bench) {
     bench.receive(&[(ALICE, "a1"), (ALICE, "a2")]).await;
-    let claim = bench.claim_one().await;
+    let claim = bench.take_one().await;
     let completion = Completion {
         result: Some(serde_json::json!({"intent": "hello"})),
         replies: vec![Draft::text("one"), Draft::text("two")],
@@ -80,7 +80,7 @@ async fn a_completion_puts_its_replies_into_the_outbox_once(bench: &Bench) {
     assert_eq!(detail.job.status, JobStatus::Completed);
     assert!(detail.job.finished_at.is_some() && detail.job.locked_until.is_none());
     // The next one of the conversation is up.
-    assert_eq!(said(&bench.claim(1).await), ["a2"]);
+    assert_eq!(said(&bench.take(1).await), ["a2"]);
 }
 
 async fn a_lost_claim_completes_fails_and_renews_nothing(bench: &Bench) {
@@ -96,7 +96,7 @@ async fn a_lost_claim_completes_fails_and_renews_nothing(bench: &Bench) {
         .await
         .expect("answers");
     assert_eq!(expired.len(), 1);
-    let mine = bench.claim_one().await;
+    let mine = bench.take_one().await;
     let store = &bench.store;
     let stranger = ClaimToken::random();
     for token in [&lost.claim_token, &stranger] {
@@ -123,7 +123,7 @@ async fn a_lost_claim_completes_fails_and_renews_nothing(bench: &Bench) {
 
 async fn a_reply_that_cannot_be_taken_leaves_everything_as_it_was(bench: &Bench) {
     bench.receive(&[(ALICE, "a1"), (BOB, "b1")]).await;
-    let claims = bench.claim(2).await;
+    let claims = bench.take(2).await;
     let (claim, other) = (&claims[0], &claims[1]);
     let elsewhere = |conv: ConversationId| Draft {
         to: Some(Recipient::Conversation(conv)),
@@ -159,12 +159,11 @@ async fn a_reply_that_cannot_be_taken_leaves_everything_as_it_was(bench: &Bench)
 }
 
 async fn a_failed_job_blocks_its_lane_until_its_time_and_keeps_its_place(bench: &Bench) {
-    bench
-        .receive(&[(ALICE, "a1"), (ALICE, "a2"), (BOB, "b1")])
-        .await;
+    bench.receive(&[(ALICE, "a1"), (ALICE, "a2")]).await;
     let store = &bench.store;
-    let claim = bench.claim_one().await;
+    let claim = bench.take_one().await;
     assert_eq!(said(std::slice::from_ref(&claim)), ["a1"]);
+    bench.receive(&[(BOB, "b1")]).await;
     let before = store.now_ms().await.expect("answers");
     let failed = store
         .fail_job(id(&claim), &claim.claim_token, &failure(None), RETRIES)
@@ -177,7 +176,7 @@ async fn a_failed_job_blocks_its_lane_until_its_time_and_keeps_its_place(bench: 
     assert_eq!(job.status, JobStatus::Pending);
     assert_eq!(job.error_reason.as_deref(), Some("agent_error"));
     assert_eq!(job.error_message.as_deref(), Some("it broke"));
-    assert_eq!(said(&bench.claim(10).await), ["b1"]);
+    assert_eq!(said(&bench.take(10).await), ["b1"]);
     let outlook = store.outlook(None).await.expect("answers");
     let next = outlook.next_in.expect("one waits");
     assert!(
@@ -186,12 +185,12 @@ async fn a_failed_job_blocks_its_lane_until_its_time_and_keeps_its_place(bench: 
     );
     // A message that arrives does not wake it.
     bench.receive(&[(ALICE, "a3")]).await;
-    assert_eq!(bench.claim(10).await, []);
+    assert_eq!(bench.take(10).await, []);
     bench
         .sql("UPDATE lanes SET ready_at = 0 WHERE state = 'ready'")
         .await
         .expect("writes");
-    let again = bench.claim_one().await;
+    let again = bench.take_one().await;
     assert_eq!(
         (said(std::slice::from_ref(&again))[0], again.attempt),
         ("a1", 2)
@@ -202,7 +201,7 @@ async fn a_failed_job_blocks_its_lane_until_its_time_and_keeps_its_place(bench: 
         .fail_job(id(&again), &again.claim_token, &soon, RETRIES)
         .await
         .expect("answers");
-    let third = bench.claim_one().await;
+    let third = bench.take_one().await;
     assert_eq!(
         (said(std::slice::from_ref(&third))[0], third.attempt),
         ("a1", 3)
@@ -219,7 +218,7 @@ async fn a_job_without_attempts_left_or_hope_is_a_dead_letter_and_its_lane_goes_
     let store = &bench.store;
     let at_once = failure(Some(Duration::ZERO));
     for attempt in 1..=4 {
-        let claim = bench.claim_one().await;
+        let claim = bench.take_one().await;
         assert_eq!(said(std::slice::from_ref(&claim)), ["a1"]);
         let failed = store
             .fail_job(id(&claim), &claim.claim_token, &at_once, RETRIES)
@@ -231,7 +230,7 @@ async fn a_job_without_attempts_left_or_hope_is_a_dead_letter_and_its_lane_goes_
         };
         assert_eq!(failed == dead, attempt == 4, "{failed:?}");
     }
-    let claim = bench.claim_one().await;
+    let claim = bench.take_one().await;
     assert_eq!(said(std::slice::from_ref(&claim)), ["a2"]);
     let hopeless = Failure {
         reason: "bad_input".to_owned(),
@@ -247,23 +246,22 @@ async fn a_job_without_attempts_left_or_hope_is_a_dead_letter_and_its_lane_goes_
     assert!(job.dead && job.finished_at.is_some());
     assert_eq!(job.status, JobStatus::Failed);
     assert_eq!(job.error_reason.as_deref(), Some("bad_input"));
-    assert_eq!(said(&bench.claim(10).await), ["a3"]);
+    assert_eq!(said(&bench.take(10).await), ["a3"]);
 }
 
 async fn a_claim_that_ran_out_is_given_back_and_counted(bench: &Bench) {
-    bench
-        .receive(&[(ALICE, "a1"), (ALICE, "a2"), (BOB, "b1")])
-        .await;
+    bench.receive(&[(ALICE, "a1"), (ALICE, "a2")]).await;
     let store = &bench.store;
-    let held = bench.claim(1).await;
+    let held = bench.take(1).await;
     assert_eq!(said(&held), ["a1"]);
     bench.complete(&held[0], &[]).await;
+    bench.receive(&[(BOB, "b1")]).await;
     let one_more = Retries { max: 1 };
     for attempt in 1..=2 {
         let claims = bench.claim_for(10, Duration::ZERO).await;
         assert_eq!(claims.len(), 2);
         assert!(claims.iter().all(|claim| claim.attempt == attempt));
-        assert_eq!(bench.claim(10).await, []);
+        assert_eq!(bench.take(10).await, []);
         let first = store.requeue_stale(1, one_more).await.expect("answers");
         let second = store.requeue_stale(10, one_more).await.expect("answers");
         assert_eq!((first.len(), second.len()), (1, 1));
@@ -283,7 +281,7 @@ async fn a_claim_that_ran_out_is_given_back_and_counted(bench: &Bench) {
             []
         );
     }
-    assert_eq!(bench.claim(10).await, []);
+    assert_eq!(bench.take(10).await, []);
 }
 
 async fn a_renewed_claim_does_not_run_out(bench: &Bench) {

@@ -23,7 +23,7 @@ impl Bench {
         let mut dead = Vec::new();
         for (who, text, reason) in jobs {
             self.receive(&[(who, text)]).await;
-            let claim = self.claim_one().await;
+            let claim = self.take_one().await;
             let failure = whatsapp_worker::store::Failure {
                 reason: (*reason).to_owned(),
                 retryable: false,
@@ -81,7 +81,7 @@ async fn a_dead_letter_is_replayed_at_the_end_of_its_lane_with_all_its_attempts(
     assert!(bench.dead().await.is_empty());
     assert_eq!(bench.actions().await, ["job.retried"; 3]);
     for expected in ["a4", "a1", "a2", "a5", "a3"] {
-        let claim = bench.claim_one().await;
+        let claim = bench.take_one().await;
         assert_eq!(said(std::slice::from_ref(&claim)), [expected]);
         assert_eq!(claim.attempt, 1);
         bench.complete(&claim, &[]).await;
@@ -97,24 +97,24 @@ async fn a_dead_letter_is_replayed_at_the_end_of_its_lane_with_all_its_attempts(
 async fn a_retried_job_is_up_at_once_and_its_claim_is_void(bench: &Bench) {
     bench.receive(&[(ALICE, "a1"), (ALICE, "a2")]).await;
     let store = &bench.store;
-    let stuck = bench.claim_one().await;
+    let stuck = bench.take_one().await;
     assert_eq!(
         store.retry_job(id(&stuck), "o").await.expect("answers"),
         Outcome::Done
     );
     assert_eq!(bench.complete(&stuck, &["late"]).await, Completed::Stale);
-    let claim = bench.claim_one().await;
+    let claim = bench.take_one().await;
     assert_eq!((id(&claim), claim.attempt), (id(&stuck), 1));
     store
         .fail_job(id(&claim), &claim.claim_token, &failure(None), RETRIES)
         .await
         .expect("answers");
-    assert_eq!(bench.claim(1).await, []);
+    assert_eq!(bench.take(1).await, []);
     assert_eq!(
         store.retry_job(id(&claim), "o").await.expect("answers"),
         Outcome::Done
     );
-    let claim = bench.claim_one().await;
+    let claim = bench.take_one().await;
     assert_eq!(
         (said(std::slice::from_ref(&claim))[0], claim.attempt),
         ("a1", 1)
@@ -126,7 +126,7 @@ async fn a_job_that_is_failed_by_hand_is_a_dead_letter_and_a_cancelled_one_is_no
         .receive(&[(ALICE, "a1"), (ALICE, "a2"), (ALICE, "a3")])
         .await;
     let store = &bench.store;
-    let claim = bench.claim_one().await;
+    let claim = bench.take_one().await;
     let why = ("manual_fail", Some("it hangs"));
     let failed = store.fail_job_by_hand(id(&claim), why, "o").await;
     assert_eq!(failed.expect("answers"), Outcome::Done);
@@ -135,7 +135,7 @@ async fn a_job_that_is_failed_by_hand_is_a_dead_letter_and_a_cancelled_one_is_no
     assert_eq!((job.status, job.dead), (JobStatus::Failed, true));
     assert_eq!(job.error_reason.as_deref(), Some("manual_fail"));
     assert_eq!(job.error_message.as_deref(), Some("it hangs"));
-    let claim = bench.claim_one().await;
+    let claim = bench.take_one().await;
     assert_eq!(said(std::slice::from_ref(&claim)), ["a2"]);
     assert_eq!(
         store.cancel_job(id(&claim), "o").await.expect("answers"),
@@ -154,7 +154,7 @@ async fn a_job_that_is_failed_by_hand_is_a_dead_letter_and_a_cancelled_one_is_no
     }
     assert_eq!(bench.dead().await, ["a1"]);
     assert_eq!(bench.actions().await, ["job.failed", "job.cancelled"]);
-    assert_eq!(said(&bench.claim(10).await), ["a3"]);
+    assert_eq!(said(&bench.take(10).await), ["a3"]);
 }
 
 async fn a_job_that_its_lane_does_not_wait_for_is_ended_without_waking_it(bench: &Bench) {
@@ -168,24 +168,24 @@ async fn a_job_that_its_lane_does_not_wait_for_is_ended_without_waking_it(bench:
             .await
             .expect("answers")
     };
-    let claim = bench.claim_one().await;
+    let claim = bench.take_one().await;
     // Behind a claim.
     assert_eq!(cancel(1).await, Outcome::Done);
-    assert_eq!(bench.claim(1).await, []);
+    assert_eq!(bench.take(1).await, []);
     store
         .fail_job(id(&claim), &claim.claim_token, &failure(None), RETRIES)
         .await
         .expect("answers");
     // Behind one that waits for its time; then that one itself.
     assert_eq!(cancel(2).await, Outcome::Done);
-    assert_eq!(bench.claim(1).await, []);
+    assert_eq!(bench.take(1).await, []);
     bench.receive(&[(ALICE, "a4")]).await;
-    assert_eq!(bench.claim(1).await, []);
+    assert_eq!(bench.take(1).await, []);
     assert_eq!(cancel(0).await, Outcome::Done);
-    let claim = bench.claim_one().await;
+    let claim = bench.take_one().await;
     assert_eq!(said(std::slice::from_ref(&claim)), ["a4"]);
     bench.complete(&claim, &[]).await;
-    assert_eq!(bench.claim(1).await, []);
+    assert_eq!(bench.take(1).await, []);
 }
 
 async fn dead_letters_are_listed_in_pages_and_discarded_for_good(bench: &Bench) {
@@ -227,7 +227,7 @@ async fn dead_letters_are_listed_in_pages_and_discarded_for_good(bench: &Bench) 
     assert_eq!(store.discard_jobs(&all, "o").await.expect("answers"), 2);
     assert_eq!(store.retry_jobs(&all, "o").await.expect("answers"), 0);
     assert_eq!(bench.actions().await, ["job.discarded"; 3]);
-    assert_eq!(bench.claim(10).await, []);
+    assert_eq!(bench.take(10).await, []);
 }
 
 async fn the_depth_counts_what_waits_and_what_was_given_up(bench: &Bench) {

@@ -30,7 +30,7 @@ impl Bench {
         }
     }
 
-    async fn rows(&self, table: &str) -> i64 {
+    pub(super) async fn rows(&self, table: &str) -> i64 {
         let mut connection = <sqlx::AnyConnection as sqlx::Connection>::connect(&self.url)
             .await
             .expect("connects");
@@ -62,7 +62,7 @@ impl Bench {
 async fn a_sweep_forgets_what_is_old_and_keeps_what_is_young_or_still_to_be_done(bench: &Bench) {
     let retention = Retention::of_messages(90 * DAY);
     bench.receive(&[(ALICE, "old"), (BOB, "waits")]).await;
-    let claims = bench.claim(2).await;
+    let claims = bench.take(2).await;
     let old = claims
         .iter()
         .find(|claim| said(std::slice::from_ref(claim)) == ["old"]);
@@ -134,7 +134,7 @@ async fn a_purged_conversation_leaves_nothing_but_the_knowledge_that_its_message
     let many: Vec<(&str, &str)> = many.iter().map(|text| (ALICE, text.as_str())).collect();
     bench.receive(&many).await;
     bench.receive(&[(BOB, "b1")]).await;
-    let claims = bench.claim(10).await;
+    let claims = bench.take(10).await;
     let hers = claims
         .iter()
         .find(|claim| said(std::slice::from_ref(claim)) == ["a0"]);
@@ -177,5 +177,5 @@ async fn a_purged_conversation_leaves_nothing_but_the_knowledge_that_its_message
     let accepted = bench.accept(&fence, again).await.expect("ours");
     assert_eq!(accepted[0], Accepted::Duplicate);
     assert!(matches!(accepted[1], Accepted::Queued { .. }));
-    assert_eq!(said(&bench.claim(10).await), ["new"]);
+    assert_eq!(said(&bench.take(10).await), ["new"]);
 }

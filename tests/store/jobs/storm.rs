@@ -36,7 +36,7 @@ async fn agents_that_race_each_work_on_their_own_and_every_lane_keeps_its_order(
     };
     let agent = async || {
         while count() < TEXTS {
-            for claim in bench.claim(2).await {
+            for claim in bench.take(2).await {
                 let conv = claim.job.job.conversation_id.as_str().to_owned();
                 let text = said(std::slice::from_ref(&claim))[0].to_owned();
                 worked
@@ -68,5 +68,5 @@ async fn agents_that_race_each_work_on_their_own_and_every_lane_keeps_its_order(
             .iter()
             .all(|(_, status)| status.as_str() == "completed")
     );
-    assert_eq!(bench.claim(10).await, []);
+    assert_eq!(bench.take(10).await, []);
 }

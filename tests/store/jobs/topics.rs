@@ -93,7 +93,7 @@ async fn a_reply_wakes_the_outbox(bench: &Bench) {
     bench.receive(&[(ALICE, "a1"), (ALICE, "a2")]).await;
     let mut outbox = bench.store.watch(Topic::Outbox);
     settle(&mut outbox).await;
-    let claim = bench.claim_one().await;
+    let claim = bench.take_one().await;
     bench.complete(&claim, &["hello"]).await;
     assert!(is_woken(&mut outbox).await);
 }
@@ -121,7 +121,7 @@ async fn a_long_poll_gets_what_arrives_in_its_process_and_in_another(bench: &Ben
 
 async fn a_long_poll_sleeps_until_a_retry_is_due_and_no_longer(bench: &Bench) {
     bench.receive(&[(ALICE, "a1")]).await;
-    let claim = bench.claim_one().await;
+    let claim = bench.take_one().await;
     let soon = failure(Some(Duration::from_millis(700)));
     let failed = bench
         .store

@@ -51,23 +51,23 @@ pub(super) enum Step {
 }
 
 fn any_step() -> impl Strategy<Value = Step> {
-    let any = || 0..1000_usize;
+    let some = || 0..1000_usize;
     prop_oneof![
         6 => (0..4_usize, 1..4_usize).prop_map(|(person, texts)| Step::Receive { person, texts }),
-        1 => any().prop_map(Step::Redeliver),
+        1 => some().prop_map(Step::Redeliver),
         1 => Just(Step::TakeOver),
         9 => (1..5_usize, any::<bool>()).prop_map(|(limit, short)| Step::Claim { limit, short }),
-        9 => (any(), 0..3_usize).prop_map(|(claim, replies)| Step::Complete { claim, replies }),
-        4 => (any(), any::<bool>(), any::<bool>())
+        9 => (some(), 0..3_usize).prop_map(|(claim, replies)| Step::Complete { claim, replies }),
+        4 => (some(), any::<bool>(), any::<bool>())
             .prop_map(|(claim, retryable, at_once)| Step::Fail { claim, retryable, at_once }),
-        2 => any().prop_map(Step::Renew),
+        2 => some().prop_map(Step::Renew),
         4 => (1..4_i64).prop_map(Step::Reap),
         3 => Just(Step::WaitsEnd),
-        2 => any().prop_map(Step::Retry),
+        2 => some().prop_map(Step::Retry),
         1 => Just(Step::ReplayAll),
-        1 => any().prop_map(Step::FailByHand),
-        1 => any().prop_map(Step::Cancel),
-        1 => any().prop_map(Step::Discard),
+        1 => some().prop_map(Step::FailByHand),
+        1 => some().prop_map(Step::Cancel),
+        1 => some().prop_map(Step::Discard),
         1 => (0..4_usize, -1..2_i64)
             .prop_map(|(person, priority)| Step::Prioritise { person, priority }),
         1 => any::<bool>().prop_map(Step::Pause),

@@ -347,4 +347,71 @@ pub const MUTATIONS: &[Mutation] = &[
         ],
         short: false,
     },
+    Mutation {
+        id: "lane-left-idle",
+        breaks: "leaves a lane idle with work when a claim ends",
+        file: "src/store/jobs/lane.rs",
+        edits: &[(
+            "THEN 'ready' ELSE 'idle' END",
+            "THEN 'idle' ELSE 'idle' END",
+        )],
+        tests: &[
+            Integration(
+                "store::jobs::sqlite::a_conversation_has_one_claim_and_its_order_and_others_go_on_beside_it",
+            ),
+            Integration(
+                "store::jobs::walks::any_walk_keeps_the_order_of_lanes_and_their_promises_on_sqlite",
+            ),
+        ],
+        short: true,
+    },
+    Mutation {
+        id: "claim-before-its-time",
+        breaks: "claims past a job that waits for its next attempt",
+        file: "src/store/jobs/claim.rs",
+        edits: &[(
+            "state = 'ready' AND ready_at <= $3 {others}",
+            "state = 'ready' AND $3 > 0 {others}",
+        )],
+        tests: &[Integration(
+            "store::jobs::ending::sqlite::a_failed_job_blocks_its_lane_until_its_time_and_keeps_its_place",
+        )],
+        short: false,
+    },
+    Mutation {
+        id: "claim-while-paused",
+        breaks: "gives work to an agent that looked before the account was paused",
+        file: "src/store/jobs/claim.rs",
+        edits: &[(
+            "WHERE account_id = $1 AND paused = 1)",
+            "WHERE account_id = $1 AND paused = 2)",
+        )],
+        tests: &[Integration(
+            "store::jobs::sqlite::nothing_is_claimed_for_what_is_paused",
+        )],
+        short: false,
+    },
+    Mutation {
+        id: "replay-out-of-order",
+        breaks: "puts a replayed dead letter back at its old place",
+        file: "src/store/jobs/operator.rs",
+        edits: &[("ord = $2,", "ord = ord + 0 * $2,")],
+        tests: &[Integration(
+            "store::jobs::operating::sqlite::a_dead_letter_is_replayed_at_the_end_of_its_lane_with_all_its_attempts",
+        )],
+        short: false,
+    },
+    Mutation {
+        id: "late-completion",
+        breaks: "lets an agent complete a job that was given to another",
+        file: "src/store/jobs/finish.rs",
+        edits: &[(
+            "let Some((lane, _)) = claimed(&mut tx, job, token).await? else {\n            return completed_before",
+            "let _ = claimed(&mut tx, job, token).await?;\n        let Some(lane) = lane::lock_of(&mut tx, job).await? else {\n            return completed_before",
+        )],
+        tests: &[Integration(
+            "store::jobs::ending::sqlite::a_lost_claim_completes_fails_and_renews_nothing",
+        )],
+        short: true,
+    },
 ];
