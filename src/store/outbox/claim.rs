@@ -13,6 +13,10 @@ use crate::outbound::message::Draft;
 use crate::store::connections::Tx;
 use crate::store::{Fence, Result, Store};
 
+/// Before it is looked again whether an account that is paused may send: who resumes it wakes its
+/// session, unless the session has not heard of the pause yet.
+const HELD: Duration = Duration::from_secs(2);
+
 /// Where a conversation is, in every form that is known.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ChatAddress {
@@ -91,7 +95,10 @@ impl Store {
     ) -> Result<Claimed> {
         let mut tx = self.begin_fenced(fence).await?;
         if is_held(&mut tx, fence.account()).await? {
-            return Ok(Claimed::default());
+            return Ok(Claimed {
+                messages: Vec::new(),
+                rest: Some(HELD),
+            });
         }
         let now = tx.now().await?;
         let due = tx.sql(
