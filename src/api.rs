@@ -46,6 +46,9 @@ pub use self::server::Server;
 /// Names a request in both directions.
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 
+/// Who did it, in the audit.
+const ACTOR: &str = "api";
+
 /// A success that is not plain 200.
 type Answer<T> = (StatusCode, axum::Json<T>);
 

@@ -2,7 +2,9 @@
 
 mod asking;
 mod examples;
+mod listening;
 mod pushing;
+mod receiver;
 mod sending;
 mod working;
 

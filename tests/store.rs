@@ -33,6 +33,7 @@ mod outbox;
 mod schema;
 mod server;
 mod uploads;
+mod webhooks;
 mod workers;
 
 use std::path::Path;

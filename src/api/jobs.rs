@@ -65,7 +65,7 @@ pub async fn claim(
 }
 
 /// Who waits for an account that does not exist waits for ever.
-async fn check_accounts(api: &Api, accounts: &[AccountId]) -> Result<(), Problem> {
+pub(super) async fn check_accounts(api: &Api, accounts: &[AccountId]) -> Result<(), Problem> {
     if accounts.is_empty() {
         return Err(Problem::field(
             "accounts",

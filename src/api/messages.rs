@@ -10,7 +10,7 @@ use serde_json::{Map, Value};
 use super::auth::SignedId;
 use super::body::{Json, parse_part};
 use super::problem::{Kind, Problem};
-use super::{Answer, Api};
+use super::{ACTOR, Answer, Api};
 use crate::ids::{AccountId, OutboxId};
 use crate::outbound::delivery::Status;
 use crate::outbound::message::{Draft, Recipient};
@@ -23,9 +23,6 @@ const LONGEST_KEY: usize = 255;
 
 /// How long a connected session may take to say whether a number is on WhatsApp.
 const LOOKUP_PATIENCE: Duration = Duration::from_secs(5);
-
-/// Who did it, in the audit.
-const ACTOR: &str = "api";
 
 /// `POST /v1/messages`: a draft and `accountId`. With an `Idempotency-Key`, or the `webhook-id` of a
 /// signed request, repeating it is answered with the message that came of the first.

@@ -8,8 +8,9 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 
 use super::body::Json;
+use super::jobs::check_accounts;
 use super::problem::{Kind, Problem};
-use super::{Answer, Api};
+use super::{ACTOR, Answer, Api};
 use crate::ids::AccountId;
 use crate::store::StoredWebhook;
 use crate::webhooks::signature::Secret;
@@ -40,7 +41,7 @@ pub struct Wanted {
 }
 
 impl Wanted {
-    fn target(self) -> Result<Target, Problem> {
+    async fn target(self, api: &Api) -> Result<Target, Problem> {
         let usual = u64::try_from(DEFAULT_TIMEOUT.as_millis()).unwrap_or(u64::MAX);
         let target = Target {
             url: self.url,
@@ -50,6 +51,9 @@ impl Wanted {
             enabled: self.enabled.unwrap_or(true),
         };
         target.check()?;
+        if let Some(accounts) = &target.accounts {
+            check_accounts(api, accounts).await?;
+        }
         Ok(target)
     }
 }
@@ -87,8 +91,13 @@ pub async fn add(
     let name = name.ok_or_else(|| Problem::field("name", "missing field `name`"))?;
     check_name(&name)?;
     let secret = secret(wanted.secret.take())?;
-    let target = wanted.target()?;
-    if api.is_listed(&name) || !api.store.add_webhook(&name, &target, &secret).await? {
+    let target = wanted.target(&api).await?;
+    if api.is_listed(&name)
+        || !api
+            .store
+            .add_webhook(&name, &target, &secret, ACTOR)
+            .await?
+    {
         let detail = format!("there is a webhook {name:?} already");
         return Err(Problem::new(Kind::Conflict, detail));
     }
@@ -111,7 +120,8 @@ pub async fn change(
         let path = format!("use POST /v1/webhooks/{name}/rotate");
         return Err(Problem::field("secret", path));
     }
-    if !api.store.change_webhook(&name, &wanted.target()?).await? {
+    let target = wanted.target(&api).await?;
+    if !api.store.change_webhook(&name, &target, ACTOR).await? {
         return Err(unknown(&name));
     }
     Ok(axum::Json(shown(&find(&api, &name).await?)))
@@ -132,7 +142,11 @@ pub async fn rotate(
 ) -> Result<axum::Json<Value>, Problem> {
     api.refuse_listed(&name)?;
     let secret = secret(wanted.secret)?;
-    if !api.store.rotate_webhook(&name, &secret, OVERLAP).await? {
+    if !api
+        .store
+        .rotate_webhook(&name, &secret, OVERLAP, ACTOR)
+        .await?
+    {
         return Err(unknown(&name));
     }
     let mut answer = shown(&find(&api, &name).await?);
@@ -146,7 +160,7 @@ pub async fn remove(
     Path(name): Path<String>,
 ) -> Result<StatusCode, Problem> {
     api.refuse_listed(&name)?;
-    if api.store.remove_webhook(&name).await? {
+    if api.store.remove_webhook(&name, ACTOR).await? {
         Ok(StatusCode::NO_CONTENT)
     } else {
         Err(unknown(&name))

@@ -53,13 +53,19 @@ pub(super) async fn write(tx: &mut Tx, entry: Entry<'_>) -> Result<()> {
 }
 
 /// Adds a line about what concerns every account.
-pub(super) async fn write_of_all(tx: &mut Tx, actor: &str, action: &str) -> Result<()> {
+pub(super) async fn write_of_all(
+    tx: &mut Tx,
+    actor: &str,
+    action: &str,
+    detail: &str,
+) -> Result<()> {
     let insert =
-        tx.sql("INSERT INTO audit(id, at, actor, action, detail) VALUES($1, {NOW}, $2, $3, '')");
+        tx.sql("INSERT INTO audit(id, at, actor, action, detail) VALUES($1, {NOW}, $2, $3, $4)");
     query(insert)
         .bind(uuid::Uuid::now_v7().simple().to_string())
         .bind(actor)
         .bind(action)
+        .bind(super::stored(detail))
         .execute(tx)
         .await?;
     Ok(())

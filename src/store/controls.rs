@@ -36,7 +36,7 @@ impl Store {
             == 1;
         if turned {
             let action = if paused { "all.paused" } else { "all.resumed" };
-            audit::write_of_all(&mut tx, actor, action).await?;
+            audit::write_of_all(&mut tx, actor, action, "").await?;
         }
         self.commit_telling(tx, turned.then_some(Topic::Fleet))
             .await?;

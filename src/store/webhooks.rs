@@ -2,11 +2,10 @@
 
 use std::time::Duration;
 
-use sqlx::any::AnyRow;
+use sqlx::any::{AnyArguments, AnyRow};
 use sqlx::{Row, query};
 
-use super::connections::Tx;
-use super::{Result, Store, StoreError};
+use super::{Result, Store, StoreError, audit};
 use crate::webhooks::signature::Secret;
 use crate::webhooks::{Target, Webhook};
 
@@ -34,15 +33,12 @@ impl StoredWebhook {
         let odd = |error: String| StoreError::Unusable(format!("in table webhooks: {error}"));
         let target: Target =
             serde_json::from_str(row.try_get("target")?).map_err(|error| odd(error.to_string()))?;
-        let mut secrets = Vec::new();
-        for text in [
-            Some(row.try_get::<String, _>("secret")?),
-            row.try_get::<Option<String>, _>("previous")?,
-        ] {
-            if let Some(text) = text {
-                secrets.push(Secret::parse(&text).map_err(|error| odd(error.to_string()))?);
-            }
-        }
+        let secrets: [Option<String>; 2] = [row.try_get("secret")?, row.try_get("previous")?];
+        let secrets = secrets
+            .iter()
+            .flatten()
+            .map(|text| Secret::parse(text).map_err(|error| odd(error.to_string())))
+            .collect::<Result<_>>()?;
         Ok(Self {
             webhook: Webhook {
                 name: row.try_get("name")?,
@@ -87,7 +83,13 @@ impl Store {
     ///
     /// # Errors
     /// [`StoreError::Unavailable`].
-    pub async fn add_webhook(&self, name: &str, target: &Target, secret: &Secret) -> Result<bool> {
+    pub async fn add_webhook(
+        &self,
+        name: &str,
+        target: &Target,
+        secret: &Secret,
+        actor: &str,
+    ) -> Result<bool> {
         let insert = self.sql(
             "INSERT INTO webhooks(name, target, secret, created_at, updated_at)
              VALUES($1, $2, $3, {NOW}, {NOW}) ON CONFLICT DO NOTHING",
@@ -96,18 +98,17 @@ impl Store {
             .bind(name)
             .bind(json(target))
             .bind(secret.reveal());
-        self.write(insert).await
+        self.write(insert, actor, "webhook.added", name).await
     }
 
     /// Changes what is set of a webhook; `false` when there is none.
     ///
     /// # Errors
     /// [`StoreError::Unavailable`].
-    pub async fn change_webhook(&self, name: &str, target: &Target) -> Result<bool> {
-        let update =
-            self.sql("UPDATE webhooks SET target = $2, updated_at = {NOW} WHERE name = $1");
-        self.write(query(update).bind(name).bind(json(target)))
-            .await
+    pub async fn change_webhook(&self, name: &str, target: &Target, actor: &str) -> Result<bool> {
+        let update = "UPDATE webhooks SET target = $2, updated_at = {NOW} WHERE name = $1";
+        let update = query(self.sql(update)).bind(name).bind(json(target));
+        self.write(update, actor, "webhook.changed", name).await
     }
 
     /// Makes `secret` the one that signs; the one before it signs too for `overlap`. `false` when there
@@ -120,6 +121,7 @@ impl Store {
         name: &str,
         secret: &Secret,
         overlap: Duration,
+        actor: &str,
     ) -> Result<bool> {
         let update = self.sql(
             "UPDATE webhooks SET previous_secret = secret, previous_until = {NOW} + $3, secret = $2,
@@ -129,26 +131,33 @@ impl Store {
             .bind(name)
             .bind(secret.reveal())
             .bind(i64::try_from(overlap.as_millis()).unwrap_or(i64::MAX / 2));
-        self.write(update).await
+        self.write(update, actor, "webhook.rotated", name).await
     }
 
     /// Removes a webhook; `false` when there is none.
     ///
     /// # Errors
     /// [`StoreError::Unavailable`].
-    pub async fn remove_webhook(&self, name: &str) -> Result<bool> {
-        self.write(query("DELETE FROM webhooks WHERE name = $1").bind(name))
-            .await
+    pub async fn remove_webhook(&self, name: &str, actor: &str) -> Result<bool> {
+        let delete = query("DELETE FROM webhooks WHERE name = $1").bind(name);
+        self.write(delete, actor, "webhook.removed", name).await
     }
 
+    /// Runs `statement`, and notes it if it changed something.
     async fn write(
         &self,
-        statement: query::Query<'_, sqlx::Any, sqlx::any::AnyArguments>,
+        statement: query::Query<'_, sqlx::Any, AnyArguments>,
+        actor: &str,
+        action: &str,
+        name: &str,
     ) -> Result<bool> {
-        let mut tx: Tx = self.begin().await?;
-        let rows = statement.execute(&mut tx).await?.rows_affected();
+        let mut tx = self.begin().await?;
+        let changed = statement.execute(&mut tx).await?.rows_affected() == 1;
+        if changed {
+            audit::write_of_all(&mut tx, actor, action, name).await?;
+        }
         tx.commit().await?;
-        Ok(rows == 1)
+        Ok(changed)
     }
 }
 

@@ -68,7 +68,7 @@ impl Secret {
     /// 256 random bits.
     pub fn random() -> Self {
         let key: Zeroizing<[u8; 32]> = Zeroizing::new(rand::rng().random());
-        let text = format!("{PREFIX}{}", STANDARD.encode(&*key));
+        let text = format!("{PREFIX}{}", STANDARD.encode(*key));
         Self {
             text: Zeroizing::new(text),
             key: hmac::Key::new(hmac::HMAC_SHA256, &*key),

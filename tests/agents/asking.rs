@@ -190,6 +190,12 @@ async fn what_cannot_be_served_is_a_problem_that_names_the_field() {
         ),
         (
             "/v1/webhooks",
+            json!({"name": "a", "url": "http://127.0.0.1", "accounts": ["nobody"]}),
+            422,
+            "accounts[0]",
+        ),
+        (
+            "/v1/webhooks",
             json!({"name": "a", "url": "ftp://127.0.0.1"}),
             422,
             "url",
