@@ -42,6 +42,7 @@ mod pulse;
 pub mod qr;
 pub mod reins;
 pub mod send;
+pub mod shelf;
 mod sound;
 pub mod state;
 pub mod transport;

@@ -11,6 +11,7 @@ use std::path::{Path, PathBuf};
 
 use zeroize::Zeroizing;
 
+use crate::clock;
 use crate::keys::{KeyRing, MasterKey, NoRandomness};
 use crate::local::AUTH_FILE;
 use crate::publish::{publish, replace, temporary_beside};
@@ -97,12 +98,27 @@ impl KeyFile {
     }
 
     /// Drops the keys that seal nothing any more: those not in `used`, except
-    /// for the first.
+    /// for the first. The file as it was is kept as `<name>.<unix milliseconds>`,
+    /// whose path is returned: a copy of an auth state may lie somewhere that
+    /// still needs them. `None`: all of them are used.
     ///
     /// # Errors
     /// See [`KeyFileError`]; the file is then as it was.
-    pub fn drop_unused(&self, used: &[String]) -> Result<KeyRing, KeyFileError> {
-        self.change(|ring| Ok(ring.with_only(used)))
+    pub fn drop_unused(&self, used: &[String]) -> Result<Option<PathBuf>, KeyFileError> {
+        let mut kept = None;
+        self.change(|ring| {
+            let fewer = ring.with_only(used);
+            if fewer.ids() != ring.ids() {
+                let mut copy = self.path.as_os_str().to_owned();
+                copy.push(format!(".{}", clock::unix_millis()));
+                let copy = PathBuf::from(copy);
+                let temporary = write_beside(&copy, &ring).map_err(io_error(&copy))?;
+                replace(&temporary, &copy).map_err(io_error(&copy))?;
+                kept = Some(copy);
+            }
+            Ok(fewer)
+        })?;
+        Ok(kept)
     }
 
     fn change(

@@ -3,7 +3,7 @@
 use wacore::store::Device;
 use wacore::types::jid::JidExt as _;
 
-use crate::record::RecordError;
+use crate::record::{Batch, RecordError};
 use crate::record_name::Family;
 use crate::repair::group_of_sender_key;
 use crate::writer::Changes;
@@ -17,8 +17,10 @@ impl AuthStore {
     /// them: after the state went back in time, their counters would be used
     /// twice. Peers' sender keys stay, since they count what others send.
     ///
+    /// Then this state counts as newer than every other copy of it.
+    ///
     /// Call it before anything connects. Returns how many records were dropped.
-    /// Cancelled or failed it may be called again.
+    /// Cancelled or failed it must be called again.
     ///
     /// # Errors
     /// Something could not be read, or the change is not durable.
@@ -41,6 +43,11 @@ impl AuthStore {
             }
             self.write(changes).await?;
         }
+        let ahead = Batch {
+            overtakes: true,
+            ..Batch::default()
+        };
+        self.shared.medium.apply(&ahead).await?;
         Ok(dropped.len())
     }
 }

@@ -54,12 +54,16 @@ pub struct Batch {
     pub puts: Vec<(RecordKey, Bytes)>,
     /// Keys to remove; one that does not exist is no error.
     pub deletes: Vec<RecordKey>,
+    /// The count of writes goes to the time in unix milliseconds at least, which
+    /// no state reaches by writing: every other copy is an older one from now on,
+    /// whatever it went through, and even if it overtook others before.
+    pub overtakes: bool,
 }
 
 impl Batch {
     /// Whether there is nothing to do.
     pub fn is_empty(&self) -> bool {
-        self.puts.is_empty() && self.deletes.is_empty()
+        self.puts.is_empty() && self.deletes.is_empty() && !self.overtakes
     }
 }
 

@@ -17,7 +17,8 @@ pub(crate) struct Root {
 }
 
 impl Root {
-    /// Reads the root record; `None` only for an account without any record.
+    /// Reads the root record; `None` only for an account without any record, of
+    /// which the medium knows none that should be there either.
     ///
     /// # Errors
     /// [`OpenError::WrongKey`] if no key of the sealer's ring opens it; that it
@@ -27,10 +28,16 @@ impl Root {
         sealer: &Sealer,
     ) -> Result<Option<Self>, OpenError> {
         let key = GenerationLog::record_key();
-        let Some(sealed) = medium.load(&key).await? else {
-            if medium.keys("", "\u{7f}", 1).await?.is_empty() {
+        let mut found = medium.load(&key).await?;
+        if found.is_none() {
+            let held = medium.head().await?.map_or(0, |head| head.keys.count());
+            if held == 0 && medium.keys("", "\u{7f}", 1).await?.is_empty() {
                 return Ok(None);
             }
+            // Whoever only looks may have come just before the first write.
+            found = medium.load(&key).await?;
+        }
+        let Some(sealed) = found else {
             let damage = Damage::Gone;
             return Err(RecordError::Corrupt { key, damage }.into());
         };

@@ -15,11 +15,13 @@ mod status;
 use auth_store::{AccountName, LocalMedium, RecordStore, Sealer};
 use clap::Subcommand;
 
+use self::custody::Custody;
 use super::{CliError, Output, chain, load_config};
 use crate::app::{auth_home, existing_store};
 use crate::config::{Config, KEY_CURE};
 use crate::ids::AccountId;
 use crate::session::AuthHome;
+use crate::session::shelf::Shelf;
 use crate::store::{Account, AuthMedium, AuthOrder, Store};
 
 #[derive(Debug, Subcommand)]
@@ -129,6 +131,14 @@ impl Desk {
                 self.account
             ))),
             _ => Ok(()),
+        }
+    }
+
+    /// Where the mark of its state is, on the medium `kind`.
+    fn shelf(&self, kind: AuthMedium, custody: &Custody) -> Shelf {
+        match kind {
+            AuthMedium::Local => Shelf::Store(self.store.clone(), custody.fence().clone()),
+            AuthMedium::Remote => Shelf::of_remote(&self.home.dir, &self.account),
         }
     }
 

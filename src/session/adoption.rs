@@ -2,10 +2,10 @@
 
 use std::sync::Arc;
 
-use auth_store::{Generation, OpenError, RecordStore, Sealer, Snapshot};
+use auth_store::{Generation, OpenError, RecordStore, Sealer, Snapshot, quarantine};
 
-use crate::ids::Jid;
-use crate::store::{Fence, Store, StoreError};
+use crate::ids::{AccountId, Jid};
+use crate::store::{Account, AuthOrder, Fence, Store, StoreError};
 
 /// Makes a snapshot the linked device of an account that the caller holds.
 pub struct Adoption<'a> {
@@ -37,6 +37,14 @@ pub enum AdoptError {
         /// The credentials' number.
         offered: Jid,
     },
+    /// Another account uses this very device.
+    #[error(
+        "account '{account}' of this store is this very linked device, and one device cannot connect twice: import it into that account, or link a device of its own"
+    )]
+    OtherAccount {
+        /// The other account.
+        account: AccountId,
+    },
     /// The auth state does not take them. What was in use is still in use.
     #[error(transparent)]
     Auth(#[from] OpenError),
@@ -53,12 +61,29 @@ impl Adoption<'_> {
     /// See [`AdoptError`].
     pub async fn adopt(&self, snapshot: &Snapshot, reason: &str) -> Result<Generation, AdoptError> {
         let offered = Jid::new(snapshot.linked_jid().ok_or(AdoptError::NotLinked)?);
-        let account = self.store.account(self.fence.account()).await?;
-        if let Some(linked) = account.and_then(|account| account.linked)
+        let accounts = self.store.accounts().await?;
+        let (mine, others): (Vec<_>, Vec<_>) = accounts
+            .into_iter()
+            .partition(|account| account.id == *self.fence.account());
+        let same =
+            |other: &Account| other.linked_at.is_some() && other.linked == Some(offered.clone());
+        if let Some(other) = others.into_iter().find(same) {
+            return Err(AdoptError::OtherAccount { account: other.id });
+        }
+        if let Some(linked) = mine.into_iter().find_map(|account| account.linked)
             && linked.user() != offered.user()
             && !self.replace_number
         {
             return Err(AdoptError::OtherNumber { linked, offered });
+        }
+        // What was asked about the credentials that go is done with them, and not with the new ones.
+        if let Some(asked) = self.store.auth_order(self.fence.account()).await? {
+            if asked.order == AuthOrder::Clear {
+                quarantine(&*self.medium, self.sealer, reason).await?;
+            }
+            self.store
+                .auth_order_done(self.fence, asked.order, reason)
+                .await?;
         }
         let medium = self.medium.clone();
         let generation = snapshot.install(medium, self.sealer, reason).await?;

@@ -127,9 +127,25 @@ async fn an_exported_account_goes_on_elsewhere_without_a_new_link() {
     assert_eq!(worker.count("whatsapp.qr.available"), 0);
     stop(worker).await;
 
-    // It was used since: the same bundle is an older copy now.
+    // It was used since, and nothing here can compare: the same bundle may be an older copy.
     let said = run(import(&passphrase, &["--yes"])).await;
-    assert_eq!(said.code, Some(0), "another lineage: {}", said.err);
+    assert_eq!(said.code, Some(77), "{}", said.err);
+    assert!(said.err.contains("this very device"), "{}", said.err);
+    let said = run(import(&passphrase, &["--account", "second"])).await;
+    assert_eq!(said.code, Some(1), "{}", said.err);
+    assert!(said.err.contains("account 'default'"), "{}", said.err);
+    // What was asked about the credentials before is not done to these.
+    done(&there, &["auth", "clear", "--yes"]).await;
+    let said = run(import(&passphrase, &["--yes", "--accept-rollback"])).await;
+    assert_eq!(said.code, Some(0), "{}", said.err);
+    let worker = there.start("two").expect("starts");
+    theatre.connected(&worker, 1).await;
+    theatre.text("there again");
+    event(&worker, "whatsapp.inbound.queued").await;
+    assert_eq!(worker.count("whatsapp.auth.reset"), 0);
+    stop(worker).await;
+    assert_eq!(theatre.sim.lint(), [], "no counter was used twice");
+
     let here_again = [
         "auth",
         "import",
@@ -174,8 +190,21 @@ async fn an_auth_state_moves_to_the_shared_store_and_back_without_a_new_link(eng
             assert_eq!(status[same], before[same], "{same}");
         }
         assert!(status["writes"].as_u64() >= before["writes"].as_u64());
+        let file = stage.auth_dir().join("default").join("auth.db");
+        if to == "remote" {
+            assert!(!file.exists(), "it went");
+            // As a move that was cut short leaves it.
+            let kept = std::fs::read_dir(file.parent().expect("a directory")).expect("there");
+            let kept = kept
+                .map(|entry| entry.expect("readable").path())
+                .find(|path| path.display().to_string().contains("auth.db."))
+                .expect("it is kept");
+            std::fs::copy(kept, &file).expect("writable");
+        }
         let again = done(stage, &["auth", "migrate", "--to", to]).await;
         assert!(again.contains("already"), "{again}");
+        assert_eq!(again.contains("is kept as"), to == "remote", "{again}");
+        assert_eq!(file.exists(), to == "local");
     }
     theatre.assert_each_queued_once(&ids).await;
     assert_eq!(worker.count("whatsapp.qr.available"), 1, "that of the link");
@@ -199,7 +228,18 @@ async fn a_key_is_rotated_under_a_running_worker() {
     let file = stage.auth_dir().join("auth.key");
     let keys = std::fs::read_to_string(&file).expect("there");
     assert_eq!(keys.lines().count(), 1, "the old key is gone");
+    // A state that is away for the moment may need any key.
+    let (state, away) = (
+        stage.auth_dir().join("default"),
+        stage.auth_dir().join("away"),
+    );
     worker.kill().await.expect("ours");
+    std::fs::rename(&state, &away).expect("moves");
+    let said = say(stage, &["auth", "keys", "rotate", "--drop-old"]).await;
+    assert!(said.err.contains("No key is dropped"), "{}", said.err);
+    std::fs::rename(&away, &state).expect("moves");
+    let keys = std::fs::read_to_string(&file).expect("there");
+    assert_eq!(keys.lines().count(), 2, "the old key is kept");
     let worker = stage.start("one").expect("starts");
     theatre.connected(&worker, 1).await;
     theatre.jobs_of(&[theatre.text("under the new key")]).await;

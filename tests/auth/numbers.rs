@@ -66,3 +66,23 @@ async fn a_phone_with_another_number_is_turned_away_unless_it_is_wished_for(thea
     let number = account.expect("there").linked.expect("linked");
     assert_eq!(number.user(), rival.phone_number());
 }
+
+/// Credentials came with another number, and whoever brought them died before the link was recorded.
+#[tokio::test]
+async fn credentials_in_use_are_recorded_and_not_turned_away() {
+    let theatre = Theatre::open().await;
+    let worker = theatre.linked_worker("one").await;
+    super::stop(worker).await;
+    let earlier =
+        "UPDATE accounts SET linked_jid = '4915199999999:4@s.whatsapp.net', linked_lid = '9:4@lid'";
+    super::older_copies::sql(&theatre, earlier).await;
+    let worker = theatre.stage.start("one").expect("starts");
+    theatre.connected(&worker, 1).await;
+    let ours = theatre.text("it is taken in");
+    theatre.assert_each_queued_once(&[ours]).await;
+    assert_eq!(worker.count("whatsapp.auth.number_refused"), 0);
+    let store = theatre.store().await;
+    let account = store.account(&theatre.account).await.expect("answers");
+    let number = account.expect("there").linked.expect("linked");
+    assert_eq!(number.user(), theatre.shop.phone_number());
+}

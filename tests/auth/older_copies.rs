@@ -1,11 +1,15 @@
 //! Auth states that were restored from a copy.
 
-use whatsapp_worker::store::AuthOrder;
+use whatsapp_worker::store::{AuthMedium, AuthOrder};
 
 use super::{event, on_each_medium, order, refused, status, stop};
 use crate::theatre::{PATIENCE, Theatre};
 
-on_each_medium!(an_older_copy_is_refused_and_named_and_goes_on_when_that_is_accepted);
+on_each_medium!(
+    an_older_copy_is_refused_and_named_and_goes_on_when_that_is_accepted,
+    an_acceptance_that_was_cut_short_begins_again,
+    an_older_copy_does_not_move,
+);
 
 /// Runs SQL past the store.
 pub(super) async fn sql(theatre: &Theatre, text: &str) -> u64 {
@@ -113,4 +117,74 @@ async fn an_older_copy_is_refused_and_named_and_goes_on_when_that_is_accepted(th
     let worker = theatre.stage.start("one").expect("starts");
     theatre.connected(&worker, 1).await;
     both_ways(&theatre, "and after a restart").await;
+}
+
+/// A state that was used after a copy of it was made, with the copy in its place.
+async fn rolled_back(theatre: &Theatre) {
+    let worker = theatre.linked_worker("one").await;
+    both_ways(theatre, "before the copy").await;
+    stop(worker).await;
+    let copy = Copy::take(theatre).await;
+    let worker = theatre.stage.start("one").expect("starts");
+    theatre.connected(&worker, 1).await;
+    both_ways(theatre, "after the copy").await;
+    both_ways(theatre, "and once more").await;
+    stop(worker).await;
+    copy.put_back(theatre).await;
+}
+
+/// Whoever died while it forgot the ratchets had written enough to look newer than the mark.
+async fn an_acceptance_that_was_cut_short_begins_again(theatre: Theatre) {
+    rolled_back(&theatre).await;
+    order(&theatre, AuthOrder::AcceptRollback).await;
+    let ahead = "UPDATE auth_heads SET writes = writes + 1000";
+    sql(&theatre, ahead).await;
+    sql(&theatre, "UPDATE auth_marks SET writes = 0").await;
+    let worker = theatre.stage.start("one").expect("starts");
+    theatre.connected(&worker, 1).await;
+    both_ways(&theatre, "after it was accepted").await;
+    assert_eq!(theatre.sim.lint(), [], "no counter was used twice");
+}
+
+async fn an_older_copy_does_not_move(theatre: Theatre) {
+    rolled_back(&theatre).await;
+    let store = theatre.store().await;
+    let account = store.account(&theatre.account).await.expect("answers");
+    let to = match account.expect("there").auth_medium {
+        Some(AuthMedium::Local) => "remote",
+        _ => "local",
+    };
+    let migrate = ["auth", "migrate", "--to", to];
+    let moved = theatre.stage.command("operator", &migrate).output().await;
+    let moved = moved.expect("runs");
+    let told = String::from_utf8_lossy(&moved.stderr).into_owned();
+    assert_eq!(moved.status.code(), Some(77), "{told}");
+    assert!(told.contains("auth accept-rollback default"), "{told}");
+}
+
+/// Another machine had seen the state further on than the one that accepted the copy.
+#[tokio::test]
+async fn what_was_accepted_on_one_machine_is_not_refused_on_another() {
+    let theatre = super::theatre(super::MEDIA[1]).await;
+    let second = super::elsewhere(&theatre, "two");
+    let worker = theatre.linked_worker("one").await;
+    both_ways(&theatre, "before the copy").await;
+    stop(worker).await;
+    let copy = Copy::take(&theatre).await;
+    let worker = second.start("two").expect("starts");
+    theatre.connected(&worker, 1).await;
+    for n in 0..5 {
+        both_ways(&theatre, &format!("after the copy {n}")).await;
+    }
+    stop(worker).await;
+    copy.put_back(&theatre).await;
+    order(&theatre, AuthOrder::AcceptRollback).await;
+    let worker = theatre.stage.start("one").expect("starts");
+    theatre.connected(&worker, 1).await;
+    both_ways(&theatre, "accepted here").await;
+    stop(worker).await;
+    let worker = second.start("two").expect("starts");
+    theatre.connected(&worker, 1).await;
+    both_ways(&theatre, "and there").await;
+    assert_eq!(theatre.sim.lint(), [], "no counter was used twice");
 }

@@ -78,6 +78,26 @@ async fn a_linked_account_without_its_remote_state_gets_no_new_credentials() {
     assert_eq!(shown.reason.as_deref(), Some("auth_missing"));
 }
 
+/// What knows of records that are not there has lost them.
+#[tokio::test]
+async fn an_emptied_remote_state_is_damaged_and_gets_no_new_credentials() {
+    let theatre = Theatre::with_settings(&[REMOTE]).await;
+    let worker = theatre.linked_worker("one").await;
+    stop(worker).await;
+    let gone = super::older_copies::sql(&theatre, "DELETE FROM auth_records").await;
+    assert!(gone > 0);
+    let worker = theatre.stage.start("one").expect("starts");
+    refused(&worker).await;
+    let shown = status(&theatre, |status| status.state == "failed").await;
+    assert_eq!(shown.reason.as_deref(), Some("auth_damaged"));
+    stop(worker).await;
+    let forgotten = "UPDATE auth_heads SET key_count = 0";
+    super::older_copies::sql(&theatre, forgotten).await;
+    let worker = theatre.stage.start("one").expect("starts");
+    let why = refused(&worker).await;
+    assert!(why.contains("holds nothing"), "{why}");
+}
+
 /// Whatever fails while a state is opened: it is tried again, and never taken for an empty one.
 #[tokio::test]
 async fn a_store_that_fails_while_a_state_is_opened_never_leads_to_a_code() {

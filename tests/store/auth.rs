@@ -36,7 +36,7 @@ fn put(pairs: &[(&str, &str)]) -> Batch {
         .map(|(name, value)| (key(name), Bytes::copy_from_slice(value.as_bytes())));
     Batch {
         puts: puts.collect(),
-        deletes: Vec::new(),
+        ..Batch::default()
     }
 }
 
@@ -159,6 +159,7 @@ async fn a_batch_of_thousands_is_kept_whole(bench: &Bench) {
             .map(|n| (key(&format!("k/{n}")), Bytes::from(n.to_string())))
             .collect(),
         deletes: Vec::new(),
+        ..Batch::default()
     };
     medium.apply(&batch).await.expect("writes");
     let all: Vec<_> = batch.puts.iter().map(|(key, _)| key.clone()).collect();
@@ -168,6 +169,7 @@ async fn a_batch_of_thousands_is_kept_whole(bench: &Bench) {
     let removal = Batch {
         puts: Vec::new(),
         deletes: all,
+        ..Batch::default()
     };
     medium.apply(&removal).await.expect("writes");
     let head = medium.head().await.expect("answers").expect("there");

@@ -58,7 +58,7 @@ impl LocalMedium {
     /// `auth.db.<unix milliseconds>`; returns its new name, `None` if there was none.
     ///
     /// The caller holds the account and has closed the file. One that is damaged
-    /// is kept as it is, its write-ahead log beside it.
+    /// is kept as it is, its write-ahead log beside it; so is a log without a file.
     ///
     /// # Errors
     /// [`RecordError::Unavailable`] if another process is writing it. On an
@@ -68,25 +68,32 @@ impl LocalMedium {
         account: &AccountName,
     ) -> Result<Option<PathBuf>, OpenMediumError> {
         let file = account_file(auth_root, account);
-        if !file::exists(&file)? {
-            return Ok(None);
-        }
-        let is_sound = match empty_log(&file).await {
-            Ok(()) => true,
-            Err(RecordError::Damaged { .. }) => false,
-            Err(error) => return Err(error.into()),
-        };
+        let is_there = file::exists(&file)?;
+        let is_sound = is_there
+            && match empty_log(&file).await {
+                Ok(()) => true,
+                Err(RecordError::Damaged { .. }) => false,
+                Err(error) => return Err(error.into()),
+            };
         let mut aside = file.as_os_str().to_owned();
         aside.push(format!(".{}", clock::unix_millis()));
         let aside = PathBuf::from(aside);
-        std::fs::rename(&file, &aside).map_err(io_error(&file))?;
+        let mut moved = is_there;
+        // Before the file: a log whose file is gone would keep the next one from being made.
         for suffix in ["-wal", "-shm"] {
             let log = beside(&file, suffix);
             if is_sound || !file::exists(&log)? {
                 file::remove(&log)?;
             } else {
                 std::fs::rename(&log, beside(&aside, suffix)).map_err(io_error(&log))?;
+                moved = true;
             }
+        }
+        if !moved {
+            return Ok(None);
+        }
+        if is_there {
+            std::fs::rename(&file, &aside).map_err(io_error(&file))?;
         }
         let directory = file.parent().expect("the file is in a directory");
         sync_directory(directory).map_err(io_error(directory))?;

@@ -203,7 +203,11 @@ pub(super) async fn apply(
             header.head.keys.insert(key.as_str());
         }
     }
+    let now = clock::unix_millis();
     header.head.writes += 1;
-    header.head.last_write_ms = Some(clock::unix_millis());
+    if batch.overtakes {
+        header.head.writes = header.head.writes.max(now.unsigned_abs());
+    }
+    header.head.last_write_ms = Some(now);
     Ok(())
 }

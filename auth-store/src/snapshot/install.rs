@@ -52,6 +52,8 @@ impl Snapshot {
             if batches.peek().is_none() {
                 log.finish_install(reason, clock::unix_millis());
                 batch = Root::listed(&root, &log)?;
+                // Whatever was here before, and whoever knew how far it had come.
+                batch.overtakes = true;
             }
             for record in records {
                 let key = generation.key(&record.name);

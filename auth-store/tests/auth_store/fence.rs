@@ -96,7 +96,11 @@ async fn no_write_of_a_stale_epoch_leaves_a_trace() {
         puts.dedup_by(|a, b| a.0 == b.0);
         let mut deletes: Vec<_> = (0..deletes).map(|_| key()).collect();
         deletes.retain(|key| !puts.iter().any(|(put, _)| put == key));
-        Batch { puts, deletes }
+        Batch {
+            puts,
+            deletes,
+            ..Batch::default()
+        }
     };
     for _ in 0..50 {
         owner.apply(&batch(3, 2)).await.unwrap();

@@ -31,6 +31,7 @@ async fn every_batch_counts_and_the_lineage_stays() {
     let batch = |key: &str| Batch {
         puts: vec![(RecordKey::new(key), Bytes::from_static(b"value"))],
         deletes: Vec::new(),
+        ..Batch::default()
     };
     medium.apply(&batch("a")).await.unwrap();
     medium.apply(&batch("a")).await.unwrap();
@@ -59,6 +60,7 @@ async fn pages_show_every_record_once_in_order() {
     let batch = Batch {
         puts: puts.collect(),
         deletes: Vec::new(),
+        ..Batch::default()
     };
     medium.apply(&batch).await.unwrap();
     let mut seen = Vec::new();
@@ -89,6 +91,7 @@ async fn a_view_reads_stamps_and_writes_nothing_else() {
     let batch = Batch {
         puts: Vec::new(),
         deletes: vec![RecordKey::new("g1/session/address")],
+        ..Batch::default()
     };
     let refused = view.apply(&batch).await.unwrap_err();
     assert!(matches!(refused, RecordError::ReadOnly), "{refused}");
@@ -116,6 +119,7 @@ async fn a_stamp_of_an_overtaken_owner_is_harmless() {
     new.apply(&Batch {
         puts: vec![(RecordKey::new("a"), Bytes::from_static(b"v"))],
         deletes: Vec::new(),
+        ..Batch::default()
     })
     .await
     .unwrap();

@@ -91,12 +91,15 @@ fn a_rotated_file_holds_both_keys_until_the_old_one_is_dropped() {
     let mode = std::fs::metadata(file.path()).unwrap().permissions();
     assert_eq!(mode.mode() & 0o777, 0o600);
 
-    let kept = file.drop_unused(&[old.id()]).unwrap();
+    assert_eq!(file.drop_unused(&[old.id()]).unwrap(), None);
+    let kept = file.read().unwrap();
     assert_eq!(kept.ids(), rotated.ids(), "a key in use is kept");
-    let dropped = file.drop_unused(&[rotated.id()]).unwrap();
-    assert_eq!(dropped.ids(), [rotated.id()]);
+    let copy = file.drop_unused(&[rotated.id()]).unwrap().unwrap();
     assert_eq!(file.read().unwrap().ids(), [rotated.id()]);
-    assert_eq!(std::fs::read_dir(root.path()).unwrap().count(), 1);
+    assert_eq!(KeyFile::at(&copy).read().unwrap().ids(), rotated.ids());
+    let mode = std::fs::metadata(copy).unwrap().permissions();
+    assert_eq!(mode.mode() & 0o777, 0o600);
+    assert_eq!(std::fs::read_dir(root.path()).unwrap().count(), 2);
 
     std::fs::write(file.path(), "no key").unwrap();
     assert!(matches!(file.add_fresh(), Err(KeyFileError::Malformed(_))));

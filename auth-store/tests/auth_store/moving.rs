@@ -86,6 +86,27 @@ async fn a_file_that_is_set_aside_is_kept_whole_and_makes_room() {
 }
 
 #[tokio::test]
+async fn a_log_whose_file_is_gone_is_set_aside_and_makes_room() {
+    let account = Account::new();
+    let opened = account.open(1).await;
+    fill(&opened.auth).await;
+    let directory = account.root().join("shop");
+    let log = std::fs::read(directory.join("auth.db-wal")).unwrap();
+    assert!(!log.is_empty());
+    opened.kill().await;
+    std::fs::remove_file(account.file()).unwrap();
+    std::fs::write(directory.join("auth.db-wal"), &log).unwrap();
+    let aside = LocalMedium::set_aside(account.root(), &account.name).await;
+    let aside = aside.unwrap().unwrap();
+    assert!(!directory.join("auth.db-wal").exists());
+    let kept = format!("{}-wal", aside.display());
+    assert_eq!(std::fs::read(kept).unwrap(), log);
+    let fresh = account.open(1).await;
+    assert!(fresh.auth.load().await.unwrap().is_none());
+    fresh.close().await;
+}
+
+#[tokio::test]
 async fn a_file_that_another_process_writes_is_not_set_aside() {
     let account = Account::new();
     let opened = account.open(1).await;

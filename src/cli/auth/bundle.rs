@@ -146,7 +146,7 @@ impl Import {
         let imported = async {
             let medium = custody.open(&desk, kind, true).await?;
             let installed = async {
-                self.check_age(&desk, &*medium.records(), &mut snapshot)
+                self.check_age(&desk, &custody, &*medium.records(), &mut snapshot)
                     .await?;
                 let adoption = Adoption {
                     store: &desk.store,
@@ -166,7 +166,9 @@ impl Import {
                         AdoptError::OtherNumber { .. } => CliError::Failed(format!(
                             "{error}: --replace-number takes the other number"
                         )),
-                        AdoptError::NotLinked => CliError::Failed(error.to_string()),
+                        AdoptError::NotLinked | AdoptError::OtherAccount { .. } => {
+                            CliError::Failed(error.to_string())
+                        }
                         AdoptError::Auth(error) => CliError::Auth(chain(&error)),
                         AdoptError::Store(error) => error.into(),
                     })
@@ -232,26 +234,45 @@ impl Import {
         Desk::of(config, store, home, known.expect("it was added"))
     }
 
-    /// An older copy of what is here would use ratchet keys twice.
+    /// An older copy of what was in use here would use ratchet keys twice. Credentials of the device that
+    /// this account had are taken for one unless they are known to be the newest.
     async fn check_age(
         &self,
         desk: &Desk,
+        custody: &Custody,
         here: &dyn RecordStore,
         snapshot: &mut Snapshot,
     ) -> Result<(), CliError> {
         let head = here.head().await;
         let head = head.map_err(|error| CliError::Auth(chain(&error)))?;
-        let Some(head) = head
-            .filter(|head| head.lineage == snapshot.lineage() && head.writes > snapshot.writes())
-        else {
-            return Ok(());
+        let mark = desk.shelf(desk.kind(), custody).read().await;
+        let mark = mark.map_err(|error| CliError::Auth(chain(&error)))?;
+        let known = head.map(|head| (head.lineage, head.writes));
+        let marked = mark.map(|mark| (mark.lineage, mark.writes));
+        let newest = [known, marked]
+            .into_iter()
+            .flatten()
+            .filter(|(lineage, _)| lineage == snapshot.lineage())
+            .map(|(_, writes)| writes)
+            .max();
+        let account = desk.store.account(&desk.account).await?;
+        let ours = account.and_then(|account| account.linked);
+        let ours = ours.as_ref().map(Jid::as_str);
+        let doubt = match newest {
+            Some(newest) if newest > snapshot.writes() => format!(
+                "account '{}' has been used since this was exported ({} writes then, {newest} now)",
+                desk.account,
+                snapshot.writes(),
+            ),
+            None if ours.is_some() && ours == snapshot.linked_jid() => format!(
+                "account '{}' has used this very device already, and nothing tells that these credentials are its newest",
+                desk.account
+            ),
+            _ => return Ok(()),
         };
         if !self.accept_rollback {
             return Err(CliError::Auth(format!(
-                "account '{}' has been used since this was exported ({} writes then, {} now): going back would break its Signal sessions. --accept-rollback takes it nevertheless, and begins them anew",
-                desk.account,
-                snapshot.writes(),
-                head.writes
+                "{doubt}: going back would break its Signal sessions. --accept-rollback takes them nevertheless, and begins the sessions anew"
             )));
         }
         snapshot.forget_ratchets();

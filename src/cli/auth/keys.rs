@@ -118,13 +118,28 @@ async fn rotate(only: Option<AccountId>, drop_old: bool, output: Output) -> Resu
         };
         rows.push(vec![json!(desk.account), json!(told)]);
         match sealed_by(desk).await {
-            Ok(key) => used.extend(key),
-            // Nobody knows what seals it: no key may go.
-            Err(_) => used.extend(ring(desk)?.ids()),
+            Ok(Some(key)) => used.push(key),
+            // There is none anywhere.
+            Ok(None) if desk.known.auth_medium.is_none() => {}
+            // It is away or cannot be read: nobody knows what seals it, so no key may go.
+            Ok(None) | Err(_) => {
+                if drop_old {
+                    eprintln!(
+                        "No key is dropped: what seals the auth state of account '{}' cannot be seen from here.",
+                        desk.account
+                    );
+                }
+                used.extend(ring(desk)?.ids());
+            }
         }
     }
-    if let Some(file) = beside.filter(|_| drop_old) {
-        file.drop_unused(&used).map_err(failed)?;
+    if let Some(file) = beside.filter(|_| drop_old)
+        && let Some(copy) = file.drop_unused(&used).map_err(failed)?
+    {
+        eprintln!(
+            "The keys as they were are in {}: delete it when no copy of an auth state needs them.",
+            copy.display()
+        );
     }
     print(output, &["account", "outcome"], rows);
     Ok(())

@@ -8,7 +8,8 @@ use super::Desk;
 use super::custody::{Custody, Medium};
 use crate::cli::{CliError, chain};
 use crate::ids::AccountId;
-use crate::store::AuthMedium;
+use crate::session::shelf::{is_older_copy, older_copy};
+use crate::store::{AuthMark, AuthMedium};
 
 /// Records read at once.
 const PAGE: usize = 2000;
@@ -42,7 +43,7 @@ impl Migrate {
                 "The auth state of account '{account}' is {} already.",
                 to.as_str()
             );
-            return Ok(());
+            return desk.tidy_up(to).await;
         }
         if desk.known.auth_medium.is_none() {
             return Err(desk.nothing_here());
@@ -62,6 +63,48 @@ impl Migrate {
     }
 }
 
+impl Desk {
+    /// A move to the shared store that was cut short has left its file.
+    async fn tidy_up(&self, medium: AuthMedium) -> Result<(), CliError> {
+        if medium == AuthMedium::Local || !self.has_left_file().await {
+            return Ok(());
+        }
+        let custody = Custody::take(self).await?;
+        let done = async {
+            let now = self.store.account(&self.account).await?;
+            // Or it went back meanwhile, and the file is in use.
+            match now.and_then(|now| now.auth_medium) {
+                Some(AuthMedium::Remote) => self.put_file_aside().await,
+                _ => Ok(()),
+            }
+        };
+        let done = done.await;
+        custody.give_back().await;
+        done
+    }
+
+    /// Whether the disk has a file of the state that is in the shared store. One of another state, that
+    /// of another store for instance, stays where it is.
+    async fn has_left_file(&self) -> bool {
+        let moved = self.store.auth_view(&self.account).head().await;
+        let Ok(Some(view)) = LocalMedium::view(&self.home.dir, &self.name).await else {
+            return false;
+        };
+        let left = view.head().await;
+        view.close().await;
+        matches!((moved, left), (Ok(Some(moved)), Ok(Some(left))) if moved.lineage == left.lineage)
+    }
+
+    async fn put_file_aside(&self) -> Result<(), CliError> {
+        let aside = LocalMedium::set_aside(&self.home.dir, &self.name).await;
+        let aside = aside.map_err(|error| CliError::Auth(chain(&error)))?;
+        if let Some(aside) = aside {
+            put!("Its file is kept as {}.", aside.display());
+        }
+        Ok(())
+    }
+}
+
 async fn move_to(
     desk: &Desk,
     custody: &Custody,
@@ -70,6 +113,7 @@ async fn move_to(
 ) -> Result<usize, CliError> {
     let from = custody.open(desk, desk.kind(), false).await?;
     let read = async {
+        refuse_older_copy(desk, custody, &*from.records()).await?;
         // The key file of this disk seals nothing that other machines are to open.
         reseal(&*from.records(), sealer)
             .await
@@ -79,15 +123,19 @@ async fn move_to(
     let read = read.await;
     from.close().await;
     let (head, records) = read?;
+    let mark = AuthMark {
+        lineage: head.lineage.clone(),
+        writes: head.writes,
+    };
+    let marked = desk.shelf(to, custody).set(&mark).await;
+    marked.map_err(|error| CliError::Auth(chain(&error)))?;
     match (from, to) {
         (Medium::Local(_), AuthMedium::Remote) => {
             desk.store
                 .adopt_auth(custody.fence(), &head, &records)
                 .await?;
             // From here on the store has it; the file is a copy that must not be used again.
-            LocalMedium::set_aside(&desk.home.dir, &desk.name)
-                .await
-                .map_err(|error| CliError::Auth(chain(&error)))?;
+            desk.put_file_aside().await?;
         }
         _ => {
             let (dir, epoch) = (&desk.home.dir, custody.fence().epoch().0);
@@ -106,6 +154,27 @@ async fn move_to(
         }
     }
     Ok(records.len())
+}
+
+/// On the other side nothing would tell that it is one.
+async fn refuse_older_copy(
+    desk: &Desk,
+    custody: &Custody,
+    medium: &dyn RecordStore,
+) -> Result<(), CliError> {
+    let head = medium.head().await;
+    let head = head.map_err(|error| CliError::Auth(chain(&error)))?;
+    let mark = desk.shelf(desk.kind(), custody).read().await;
+    let mark = mark.map_err(|error| CliError::Auth(chain(&error)))?;
+    match (head, mark) {
+        (Some(head), Some(mark)) if is_older_copy(&head, &mark) => Err(CliError::Auth(older_copy(
+            &desk.account,
+            &medium.place(),
+            &head,
+            &mark,
+        ))),
+        _ => Ok(()),
+    }
 }
 
 /// Sealed, and as it is: what a record is bound to does not name its medium.

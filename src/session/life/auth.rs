@@ -12,12 +12,13 @@ use super::failure::{
     Unopened, busy, needs_a_person, not_opened, open_failed, records_failed, shelf_failed,
     store_failed, unusable,
 };
-use super::mark::{MarkError, Marked, Shelf, is_older_copy};
+use super::mark::{MarkError, Marked};
 use super::{Life, Outcome};
 use crate::config::KEY_CURE;
 use crate::session::missing::StoreLedger;
+use crate::session::shelf::{Shelf, is_older_copy, older_copy};
 use crate::session::state::SessionState;
-use crate::store::{Account, AuthMedium, AuthOrder, RemoteMedium};
+use crate::store::{AuthMedium, AuthOrder, RemoteMedium};
 use crate::telemetry::event::{self, Event};
 
 /// How long the last mark of a term may take: the release of the lease waits for it.
@@ -28,7 +29,7 @@ pub(super) struct Medium {
     pub(super) kind: AuthMedium,
     pub(super) records: Arc<Marked>,
     local: Option<Arc<LocalMedium>>,
-    /// It is an older copy, and an operator accepts that.
+    /// An operator says that it is an older copy, and accepts that.
     rolled_back: bool,
 }
 
@@ -65,12 +66,17 @@ impl Life<'_> {
                 self.open_cleared(kind, &asked.actor).await?
             }
             _ => {
-                self.refuse_to_forget(kind, account.as_ref()).await?;
+                let linked = account.is_some_and(|account| account.linked_at.is_some());
+                if linked {
+                    self.refuse_to_forget(kind).await?;
+                }
                 let mut medium = self.open(kind).await?;
-                let accepted = order == Some(AuthOrder::AcceptRollback);
-                medium.rolled_back = self.refuse_older_copy(&medium, accepted).await?;
-                if accepted && !medium.rolled_back {
-                    self.rollback_accepted("there was none").await?;
+                // The order tells, and not the mark: who died while the ratchets were being forgotten
+                // has written enough to look newer than the mark.
+                medium.rolled_back = order == Some(AuthOrder::AcceptRollback);
+                if let Err(refused) = self.refuse_copy(&medium, linked).await {
+                    medium.close(false).await;
+                    return Err(refused);
                 }
                 medium
             }
@@ -85,7 +91,6 @@ impl Life<'_> {
     pub(super) async fn open(&self, kind: AuthMedium) -> Result<Medium, Unopened> {
         let context = self.context;
         let name = self.account_name().map_err(Unopened::Over)?;
-        let directory = context.home.dir.join(context.account.as_str());
         let (store, fence) = (context.store.clone(), context.fence.clone());
         let (records, local, shelf): (Arc<dyn RecordStore>, _, _) = match kind {
             AuthMedium::Local => {
@@ -99,8 +104,8 @@ impl Life<'_> {
                 self.key(kind).map_err(Unopened::Over)?;
                 let opened = RemoteMedium::open(store, fence).await;
                 let medium = opened.map_err(|error| Unopened::Over(store_failed(&error)))?;
-                let mark = directory.join("remote.mark");
-                (Arc::new(medium), None, Shelf::File(mark))
+                let shelf = Shelf::of_remote(&context.home.dir, &context.account);
+                (Arc::new(medium), None, shelf)
             }
         };
         Ok(Medium {
@@ -113,15 +118,8 @@ impl Life<'_> {
 
     /// An account that is linked and whose auth state is not there any more has lost it: new
     /// credentials would hide that.
-    async fn refuse_to_forget(
-        &self,
-        kind: AuthMedium,
-        account: Option<&Account>,
-    ) -> Result<(), Outcome> {
+    async fn refuse_to_forget(&self, kind: AuthMedium) -> Result<(), Outcome> {
         let context = self.context;
-        if account.is_none_or(|account| account.linked_at.is_none()) {
-            return Ok(());
-        }
         let account = &context.account;
         let missing = match kind {
             AuthMedium::Local => {
@@ -135,46 +133,46 @@ impl Life<'_> {
                     .then(|| "the shared store has no auth state of it".to_owned())
             }
         };
-        match missing {
-            None => Ok(()),
-            Some(missing) => Err(needs_a_person(
-                "auth_missing",
-                format!(
-                    "account '{account}' is linked, but {missing}: restore it, or give the link up with `whatsapp-worker link --account {account} --again`"
-                ),
-            )),
-        }
+        missing.map_or(Ok(()), |missing| Err(self.lost(&missing)))
     }
 
-    /// Whether it is an older copy. Unless that is `accepted`, it is refused.
-    async fn refuse_older_copy(&self, medium: &Medium, accepted: bool) -> Result<bool, Outcome> {
+    fn lost(&self, missing: &str) -> Outcome {
+        let account = &self.context.account;
+        needs_a_person(
+            "auth_missing",
+            format!(
+                "account '{account}' is linked, but {missing}: restore it, or give the link up with `whatsapp-worker link --account {account} --again`"
+            ),
+        )
+    }
+
+    /// Refuses a state of a `linked` account that holds nothing, and an older copy of one, unless that
+    /// was accepted.
+    async fn refuse_copy(&self, medium: &Medium, linked: bool) -> Result<(), Outcome> {
         let account = &self.context.account;
         let head = medium.records.head().await;
         let head = head.map_err(|error| records_failed("auth_unusable", error))?;
         let mark = medium.records.mark().await;
         let mark = mark.map_err(|error| shelf_failed(&error))?;
-        let (Some(head), Some(mark)) = (head, mark) else {
-            return Ok(false);
-        };
-        if !is_older_copy(&head, &mark) {
-            return Ok(false);
+        if linked && head.as_ref().is_none_or(|head| head.keys.count() == 0) {
+            let place = medium.records.place();
+            return Err(self.lost(&format!("{place} holds nothing of it")));
         }
-        if accepted {
-            return Ok(true);
+        let (Some(head), Some(mark)) = (head, mark) else {
+            return Ok(());
+        };
+        if medium.rolled_back || !is_older_copy(&head, &mark) {
+            return Ok(());
         }
         event::emit(Event::AuthRolledBack {
             account,
             writes: head.writes,
             known_writes: mark.writes,
         });
+        let place = medium.records.place();
         Err(needs_a_person(
             "auth_rolled_back",
-            format!(
-                "the auth state of account '{account}' in {place} is an older copy: it has {has} writes, and {known} were known. Put the newer one back; or go on with this one by `whatsapp-worker auth accept-rollback {account}`; or link anew by `whatsapp-worker auth clear {account}`",
-                place = medium.records.place(),
-                has = head.writes,
-                known = mark.writes,
-            ),
+            older_copy(account, &place, &head, &mark),
         ))
     }
 

@@ -5,8 +5,8 @@ use std::time::Duration;
 use auth_store::{OpenError, OpenMediumError, RecordError};
 
 use super::Outcome;
-use super::mark::ShelfError;
 use crate::lease::keeper::Loss;
+use crate::session::shelf::ShelfError;
 use crate::store::StoreError;
 
 /// Between two tries to use an auth state that a person must mend, and one that is merely busy.

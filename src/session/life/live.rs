@@ -346,12 +346,15 @@ impl<'a> Live<'a> {
                 return;
             }
         }
-        let recorded = context.store.record_link(
-            &context.fence,
-            &jid,
-            Some(&lid),
-            self.life.auth_home(self.medium),
-        );
+        self.record(&jid, &lid).await;
+    }
+
+    async fn record(&self, jid: &Jid, lid: &Jid) {
+        let context = self.life.context;
+        let home = self.life.auth_home(self.medium);
+        let recorded = context
+            .store
+            .record_link(&context.fence, jid, Some(lid), home);
         self.life.told(recorded.await);
         info!(account = %context.account, number = %jid, "[whatsapp] Linked");
     }
@@ -360,19 +363,24 @@ impl<'a> Live<'a> {
         let context = self.life.context;
         // A process that died after the phone's answer, or a store that was busy then, left the
         // credentials prepared or the link unrecorded.
-        let recorded = match context.store.account(&context.account).await {
-            Ok(Some(account)) => {
-                account.linked_at.is_some()
-                    && account.auth_medium == Some(self.medium)
-                    && account.auth_home.as_deref() == self.life.auth_home(self.medium)
+        if let (Some(pn), Some(lid)) = (connection.client().pn(), connection.client().lid()) {
+            let (jid, hidden) = (Jid::new(pn.to_string()), Jid::new(lid.to_string()));
+            let recorded = match context.store.account(&context.account).await {
+                Ok(Some(account)) => {
+                    account.linked_at.is_some()
+                        && account.linked.as_ref() == Some(&jid)
+                        && account.auth_medium == Some(self.medium)
+                        && account.auth_home.as_deref() == self.life.auth_home(self.medium)
+                }
+                Ok(None) => false,
+                Err(_) => true,
+            };
+            match (self.auth.is_current().await, recorded) {
+                (true, true) => {}
+                // Whoever put them into use had the right to, whatever their number is.
+                (true, false) => self.record(&jid, &hidden).await,
+                (false, _) => self.paired(connection, &pn, &lid, attempts).await,
             }
-            Ok(None) => false,
-            Err(_) => true,
-        };
-        if !(recorded && self.auth.is_current().await)
-            && let (Some(jid), Some(lid)) = (connection.client().pn(), connection.client().lid())
-        {
-            self.paired(connection, &jid, &lid, attempts).await;
         }
         context.board.code.send_replace(None);
         self.life.show(SessionState::Connected).await;

@@ -1,12 +1,10 @@
 //! Knows an auth state that was restored from an older copy: its ratchets have gone back, and sending
 //! with them again would use keys twice.
 //!
-//! A mark says how far the state had come. It lies in the other place: that of a local state in the
-//! shared store, that of a remote one in a file of this machine, so that a restored copy does not bring
-//! its own mark along. It is set when the state is opened, at most two seconds after a change, and at
-//! the end of a term. What was written after the last mark and is lost again is not noticed.
+//! A mark says how far the state had come, and lies on a [`Shelf`]. It is set when the state is opened,
+//! at most two seconds after a change, and at the end of a term. What was written after the last mark
+//! and is lost again is not noticed.
 
-use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -15,93 +13,13 @@ use auth_store::{Batch, Head, RecordError, RecordKey, RecordStore};
 use bytes::Bytes;
 use tokio::sync::Notify;
 use tokio_util::task::AbortOnDropHandle;
-use tracing::{debug, warn};
+use tracing::debug;
 
-use crate::store::{AuthMark, Fence, Store, StoreError};
+use crate::session::shelf::{Shelf, ShelfError};
+use crate::store::AuthMark;
 
 /// How long changes are gathered before the mark follows them.
 const PACE: Duration = Duration::from_secs(1);
-
-/// Where the mark of one auth state is kept.
-#[derive(Clone)]
-pub(super) enum Shelf {
-    /// Of a local one.
-    Store(Store, Arc<Fence>),
-    /// Of a remote one.
-    File(PathBuf),
-}
-
-/// The mark could not be read or set.
-#[derive(Debug, thiserror::Error)]
-pub(super) enum ShelfError {
-    #[error(transparent)]
-    Store(#[from] StoreError),
-    #[error("{}: {source}", file.display())]
-    File {
-        file: PathBuf,
-        source: std::io::Error,
-    },
-}
-
-impl Shelf {
-    pub(super) async fn read(&self) -> Result<Option<AuthMark>, ShelfError> {
-        match self {
-            Self::Store(store, fence) => Ok(store.auth_mark(fence.account()).await?),
-            Self::File(file) => match tokio::fs::read_to_string(file).await {
-                Ok(text) => Ok(parse(&text).or_else(|| {
-                    // It is made anew; refusing the state would lock out who has nothing to mend.
-                    warn!(file = %file.display(), "this mark of an auth state cannot be read");
-                    None
-                })),
-                Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(None),
-                Err(source) => Err(self.file_error(source)),
-            },
-        }
-    }
-
-    pub(super) async fn set(&self, mark: &AuthMark) -> Result<(), ShelfError> {
-        match self {
-            Self::Store(store, fence) => Ok(store.set_auth_mark(fence, mark).await?),
-            Self::File(file) => {
-                let written = async {
-                    if let Some(dir) = file.parent() {
-                        tokio::fs::DirBuilder::new()
-                            .recursive(true)
-                            .mode(0o700)
-                            .create(dir)
-                            .await?;
-                    }
-                    // Not synced: the mark that a power cut leaves is an older one, which accuses nobody.
-                    let fresh = file.with_extension("mark.new");
-                    tokio::fs::write(&fresh, format!("{} {}\n", mark.lineage, mark.writes)).await?;
-                    tokio::fs::rename(&fresh, file).await
-                };
-                written.await.map_err(|source| self.file_error(source))
-            }
-        }
-    }
-
-    fn file_error(&self, source: std::io::Error) -> ShelfError {
-        let file = match self {
-            Self::File(file) => file.clone(),
-            Self::Store(..) => PathBuf::new(),
-        };
-        ShelfError::File { file, source }
-    }
-}
-
-fn parse(text: &str) -> Option<AuthMark> {
-    let (lineage, writes) = text.trim().split_once(' ')?;
-    Some(AuthMark {
-        lineage: lineage.to_owned(),
-        writes: writes.parse().ok()?,
-    })
-}
-
-/// What a mark says of a state with this head.
-pub(super) fn is_older_copy(head: &Head, mark: &AuthMark) -> bool {
-    head.lineage == mark.lineage && head.writes < mark.writes
-}
 
 /// A medium whose mark follows it.
 pub(super) struct Marked {
@@ -224,47 +142,5 @@ impl RecordStore for Marked {
 
     fn checks_itself(&self) -> bool {
         self.medium.checks_itself()
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn head(lineage: &str, writes: u64) -> Head {
-        Head {
-            lineage: lineage.to_owned(),
-            writes,
-            ..Head::begin(1).expect("randomness")
-        }
-    }
-
-    fn at(lineage: &str, writes: u64) -> AuthMark {
-        AuthMark {
-            lineage: lineage.to_owned(),
-            writes,
-        }
-    }
-
-    #[test]
-    fn fewer_writes_than_the_mark_of_the_same_lineage_are_an_older_copy() {
-        assert!(is_older_copy(&head("a", 6), &at("a", 7)));
-        assert!(!is_older_copy(&head("a", 7), &at("a", 7)));
-        assert!(!is_older_copy(&head("a", 8), &at("a", 7)));
-        assert!(!is_older_copy(&head("b", 6), &at("a", 7)), "another state");
-    }
-
-    #[tokio::test]
-    async fn a_mark_is_read_from_its_file_and_one_that_is_no_mark_is_none() {
-        let dir = tempfile::tempdir().expect("temporary directory");
-        let file = dir.path().join("shop").join("remote.mark");
-        let shelf = Shelf::File(file.clone());
-        assert_eq!(shelf.read().await.expect("none yet"), None);
-        for mark in [at("a", 7), at("a", 3)] {
-            shelf.set(&mark).await.expect("writes");
-            assert_eq!(shelf.read().await.expect("reads"), Some(mark));
-        }
-        std::fs::write(&file, "half a li").expect("writes");
-        assert_eq!(shelf.read().await.expect("reads"), None);
     }
 }

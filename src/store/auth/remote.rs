@@ -74,13 +74,15 @@ impl RemoteMedium {
             }
         }
         let update = tx.sql(
-            "UPDATE auth_heads SET writes = writes + 1, key_count = $2, key_digest = $3, last_write_at = {NOW}
+            "UPDATE auth_heads SET
+               writes = CASE WHEN $4 = 1 AND {NOW} > writes THEN {NOW} ELSE writes + 1 END, key_count = $2, key_digest = $3, last_write_at = {NOW}
              WHERE account_id = $1",
         );
         query(update)
             .bind(account.as_str())
             .bind(keys.count())
             .bind(keys.digest())
+            .bind(i64::from(batch.overtakes))
             .execute(&mut tx)
             .await?;
         tx.commit().await

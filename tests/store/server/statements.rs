@@ -36,12 +36,14 @@ async fn a_flush_of_a_hundred_records_is_one_transaction_of_few_statements() {
     let before = Batch {
         puts: records(0, 60, "before"),
         deletes: Vec::new(),
+        ..Batch::default()
     };
     medium.apply(&before).await.expect("ours");
     let from = server.log().expect("readable").len();
     let flush = Batch {
         puts: records(20, 100, "after"),
         deletes: records(0, 20, "").into_iter().map(|(key, _)| key).collect(),
+        ..Batch::default()
     };
     medium.apply(&flush).await.expect("ours");
     let log = server.log().expect("readable");

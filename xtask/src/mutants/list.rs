@@ -255,10 +255,10 @@ pub const MUTATIONS: &[Mutation] = &[
     Mutation {
         id: "older-copy-unnoticed",
         breaks: "sends with ratchets that have gone back",
-        file: "src/session/life/mark.rs",
+        file: "src/session/shelf.rs",
         edits: &[("head.writes < mark.writes", "head.writes > mark.writes")],
         tests: &[Unit(
-            "session::life::mark::tests::fewer_writes_than_the_mark_of_the_same_lineage_are_an_older_copy",
+            "session::shelf::tests::fewer_writes_than_the_mark_of_the_same_lineage_are_an_older_copy",
         )],
         short: false,
     },
