@@ -146,7 +146,12 @@ async fn an_operator_looks_at_the_queue_and_moves_jobs_on() {
 async fn a_process_in_the_role_agent_gives_back_what_ran_out_and_holds_no_lease() {
     let dir = tempfile::tempdir().expect("temporary directory");
     let mut stage = Stage::set(&binary(), dir.path(), "ws://127.0.0.1:1/ws", "").expect("writes");
-    for (name, value) in [("AGENT_ROLE", "agent"), ("AGENT_MAX_RETRIES", "0")] {
+    for (name, value) in [
+        ("AGENT_ROLE", "agent"),
+        ("AGENT_MAX_RETRIES", "0"),
+        // There is no simulator.
+        ("WHATSAPP_EXTRA_CA_FILE", ""),
+    ] {
         stage.settings.insert(name.to_owned(), value.to_owned());
     }
     let fleet = Fleet::at(&stage.store_url()).await;
