@@ -21,6 +21,8 @@ async fn each_reply_is_seen_once_and_in_order_through_kills_of_worker_and_agent(
     let settings = [
         ("WHATSAPP_LEASE_TTL_MS", "4000"),
         ("OUTBOX_ACK_TIMEOUT_MS", "3000"),
+        // Shorter than a lane is held up for: what was interrupted three times keeps its place.
+        ("OUTBOX_COOLDOWN_MS", "5000"),
         // An agent that dies often must not use up a job's attempts.
         ("AGENT_MAX_RETRIES", "20"),
     ];
@@ -45,8 +47,8 @@ async fn each_reply_is_seen_once_and_in_order_through_kills_of_worker_and_agent(
                 .send(&theatre.shop.jid(), &content)
                 .expect("the server accepts it");
             written[who].push(format!("re: {text}"));
-            // justified: the pace of the load, not a wait for anything.
-            tokio::time::sleep(Duration::from_millis(chance.random_range(1..40))).await;
+            // justified: the pace of the load, not a wait for anything. A life is long enough to send.
+            tokio::time::sleep(Duration::from_millis(chance.random_range(1..150))).await;
         }
         worker.kill().await.expect("ours");
         worker = theatre.stage.start("one").expect("starts");
