@@ -22,6 +22,7 @@ mod audit;
 mod auth;
 mod backfill;
 mod changes;
+mod columns;
 mod connections;
 mod contacts;
 mod controls;
@@ -53,6 +54,7 @@ use std::time::Duration;
 use sqlx::AssertSqlSafe;
 
 use self::changes::Exchange;
+use self::columns::stored;
 use self::connections::{Connections, Tx};
 use self::sqlite::FileIdentity;
 
@@ -287,9 +289,4 @@ impl Store {
         fence.check(&mut tx).await?;
         Ok(tx)
     }
-}
-
-/// `text` as both engines can store it: PostgreSQL's texts hold no NUL, and what people send may.
-fn stored(text: &str) -> String {
-    text.replace('\0', "\u{fffd}")
 }

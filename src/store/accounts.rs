@@ -5,7 +5,8 @@ use sqlx::{Row, query};
 
 use super::audit::{self, Entry};
 use super::backfill::NUMBER_REPLACED;
-use super::{Fence, Result, Store, StoreError, Topic};
+use super::columns::{account_id, jid};
+use super::{Fence, Result, Store, Topic};
 use crate::ids::{AccountId, Jid};
 
 /// Where an account's auth state lies.
@@ -56,12 +57,9 @@ pub struct Account {
 
 impl Account {
     fn read(row: &AnyRow) -> Result<Self> {
-        let id: String = row.try_get("account_id")?;
         let auth_home: Option<String> = row.try_get("auth_home")?;
         Ok(Self {
-            id: id
-                .parse()
-                .map_err(|error| StoreError::Unusable(format!("in table accounts: {error}")))?,
+            id: account_id(row, "accounts")?,
             enabled: row.try_get::<i64, _>("enabled")? == 1,
             paused: row.try_get::<i64, _>("paused")? == 1,
             pause_reason: row.try_get("pause_reason")?,
@@ -79,10 +77,6 @@ impl Account {
             linked_at: row.try_get("linked_at")?,
         })
     }
-}
-
-fn jid(row: &AnyRow, column: &str) -> Result<Option<Jid>> {
-    Ok(row.try_get::<Option<String>, _>(column)?.map(Jid::new))
 }
 
 const SELECT: &str =

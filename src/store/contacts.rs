@@ -8,9 +8,10 @@ mod lookup;
 pub(in crate::store) mod merge;
 
 use sqlx::any::AnyRow;
-use sqlx::{Row, query};
+use sqlx::{AssertSqlSafe, Row, query};
 use uuid::Uuid;
 
+use super::columns::{address, jid, party};
 use super::connections::Tx;
 use super::{Fence, Result, Store, stored};
 use crate::ids::{AccountId, Jid};
@@ -77,16 +78,9 @@ impl Store {
     }
 }
 
-fn jid(row: &AnyRow, column: &str) -> Result<Option<Jid>> {
-    Ok(row.try_get::<Option<String>, _>(column)?.map(Jid::new))
-}
-
 fn read(row: &AnyRow) -> Result<Contact> {
     Ok(Contact {
-        person: Party {
-            pn: jid(row, "pn")?,
-            lid: jid(row, "lid")?,
-        },
+        person: party(row, "pn", "lid")?,
         push_name: row.try_get("push_name")?,
         saved_name: row.try_get("saved_name")?,
         on_whatsapp: row
@@ -226,17 +220,20 @@ async fn absorb(tx: &mut Tx, into: &Known, from: &Known) -> Result<()> {
     Ok(())
 }
 
+/// A person by the number as WhatsApp spells it, which may be another one than people write.
+const SPELT: &str =
+    "SELECT COALESCE(k.canonical, k.pn) AS pn, COALESCE(k.lid, c.lid) AS lid, k.on_whatsapp
+     FROM contacts k LEFT JOIN contacts c ON c.account_id = k.account_id AND c.pn = k.canonical";
+
 /// The other form of a person's address, where it is known, and the number as WhatsApp spells it.
 pub(in crate::store) async fn complete(
     tx: &mut Tx,
     account: &AccountId,
     person: &mut Party,
 ) -> Result<()> {
-    let row = query(
-        "SELECT COALESCE(k.canonical, k.pn) AS pn, COALESCE(k.lid, c.lid) AS lid FROM contacts k
-         LEFT JOIN contacts c ON c.account_id = k.account_id AND c.pn = k.canonical
-         WHERE k.account_id = $1 AND (k.pn = $2 OR k.lid = $3)",
-    )
+    let row = query(AssertSqlSafe(format!(
+        "{SPELT} WHERE k.account_id = $1 AND (k.pn = $2 OR k.lid = $3)"
+    )))
     .bind(account.as_str())
     .bind(address(person.pn.as_ref()))
     .bind(address(person.lid.as_ref()))
@@ -247,8 +244,4 @@ pub(in crate::store) async fn complete(
         person.lid = person.lid.take().or(jid(&row, "lid")?);
     }
     Ok(())
-}
-
-fn address(jid: Option<&Jid>) -> Option<String> {
-    jid.map(|jid| stored(jid.as_str()))
 }

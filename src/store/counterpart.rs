@@ -3,7 +3,8 @@
 use serde::Serialize;
 use sqlx::{Row, query};
 
-use super::{Result, Store, StoreError};
+use super::columns::{account_id, jid};
+use super::{Result, Store};
 use crate::ids::{AccountId, ConversationId, Jid};
 
 /// Who or what an account talks with.
@@ -32,7 +33,7 @@ impl Store {
     /// With whom a conversation is. One that was merged into another is that other one.
     ///
     /// # Errors
-    /// [`StoreError::Unavailable`].
+    /// [`super::StoreError::Unavailable`].
     pub async fn counterpart(&self, id: &ConversationId) -> Result<Option<Counterpart>> {
         let row = query(
             "SELECT conv, account_id, kind, pn, lid, jid, name, last_message_at
@@ -43,19 +44,13 @@ impl Store {
         .fetch_optional(&self.readers)
         .await?;
         row.map(|row| {
-            let account: String = row.try_get("account_id")?;
-            let jid = |column: &str| -> Result<Option<Jid>> {
-                Ok(row.try_get::<Option<String>, _>(column)?.map(Jid::new))
-            };
             Ok(Counterpart {
                 conversation_id: ConversationId(row.try_get("conv")?),
-                account_id: account.parse().map_err(|error| {
-                    StoreError::Unusable(format!("in table conversations: {error}"))
-                })?,
+                account_id: account_id(&row, "conversations")?,
                 kind: row.try_get("kind")?,
-                pn: jid("pn")?,
-                lid: jid("lid")?,
-                jid: jid("jid")?,
+                pn: jid(&row, "pn")?,
+                lid: jid(&row, "lid")?,
+                jid: jid(&row, "jid")?,
                 name: row.try_get("name")?,
                 last_message_at: row.try_get("last_message_at")?,
             })
@@ -67,7 +62,7 @@ impl Store {
     /// there is no such message, or its retention is over.
     ///
     /// # Errors
-    /// [`StoreError::Unavailable`].
+    /// [`super::StoreError::Unavailable`].
     pub async fn message_content(&self, account: &AccountId, key: &str) -> Result<Option<String>> {
         Ok(
             sqlx::query_scalar("SELECT content FROM messages WHERE account_id = $1 AND key = $2")

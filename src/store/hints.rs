@@ -5,13 +5,13 @@
 use std::collections::HashSet;
 use std::time::Duration;
 
-use sqlx::any::AnyRow;
 use sqlx::{Row, query};
 
+use super::columns::party;
 use super::lease::millis;
 use super::outbox::ChatAddress;
 use super::{Fence, Result, Store, Topic, stored};
-use crate::ids::{AccountId, ConversationId, Jid};
+use crate::ids::{AccountId, ConversationId};
 use crate::inbound::message::Party;
 
 /// Nobody is interested any more whether we typed then.
@@ -164,7 +164,7 @@ impl Store {
             };
             shown.push(Shown {
                 conversation,
-                chat: chat(row)?,
+                chat: ChatAddress::read(row)?,
                 what,
             });
         }
@@ -204,23 +204,8 @@ async fn read(
         .map(|row| {
             Ok(ReadMessage {
                 message_id: row.try_get("message_id")?,
-                sender: Party {
-                    pn: jid(row, "sender_pn")?,
-                    lid: jid(row, "sender_lid")?,
-                },
+                sender: party(row, "sender_pn", "sender_lid")?,
             })
         })
         .collect()
-}
-
-fn jid(row: &AnyRow, column: &str) -> Result<Option<Jid>> {
-    Ok(row.try_get::<Option<String>, _>(column)?.map(Jid::new))
-}
-
-fn chat(row: &AnyRow) -> Result<ChatAddress> {
-    Ok(ChatAddress {
-        pn: jid(row, "pn")?,
-        lid: jid(row, "lid")?,
-        jid: jid(row, "jid")?,
-    })
 }

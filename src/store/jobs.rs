@@ -32,6 +32,7 @@ mod stale;
 use sqlx::any::AnyRow;
 use sqlx::{Any, Executor, Row, query};
 
+use super::columns::account_id;
 use super::{Result, Store, StoreError};
 use crate::ids::{AccountId, ConversationId, JobId};
 
@@ -166,12 +167,9 @@ const COLUMNS: &str =
 impl Job {
     fn read(row: &AnyRow) -> Result<Self> {
         let odd = |error: String| StoreError::Unusable(format!("in table jobs: {error}"));
-        let account: String = row.try_get("account_id")?;
         Ok(Self {
             job_id: JobId(row.try_get("job_id")?),
-            account_id: account
-                .parse()
-                .map_err(|error: crate::ids::IdError| odd(error.to_string()))?,
+            account_id: account_id(row, "jobs")?,
             conversation_id: ConversationId(row.try_get("conv")?),
             kind: row.try_get("kind")?,
             channel_message_id: row.try_get("message_id")?,

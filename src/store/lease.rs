@@ -11,7 +11,8 @@ use sqlx::any::AnyRow;
 use sqlx::{Row, query, query_scalar};
 
 use super::audit::{self, Entry};
-use super::{Fence, Result, Store, StoreError, Topic};
+use super::columns::account_id;
+use super::{Fence, Result, Store, Topic};
 use crate::ids::{AccountId, Epoch, OwnerId, Token};
 
 pub use acquire::AcquireLease;
@@ -47,11 +48,8 @@ impl LeaseRow {
     }
 
     fn read(row: &AnyRow) -> Result<Self> {
-        let account: String = row.try_get("account_id")?;
         Ok(Self {
-            account: account
-                .parse()
-                .map_err(|error| StoreError::Unusable(format!("in table lease: {error}")))?,
+            account: account_id(row, "lease")?,
             epoch: Epoch(row.try_get("epoch")?),
             owner: OwnerId::stored(row.try_get("owner")?),
             beat: row.try_get("beat")?,

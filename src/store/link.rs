@@ -7,7 +7,8 @@ use std::time::Duration;
 use sqlx::any::AnyRow;
 use sqlx::{Row, query};
 
-use super::{Fence, Result, Store, StoreError};
+use super::columns::account_id;
+use super::{Fence, Result, Store};
 use crate::ids::{AccountId, Phone};
 
 /// Whether a code is a picture or is typed.
@@ -221,10 +222,7 @@ impl Store {
             .await?
             .iter()
             .map(|row| {
-                let account: String = row.try_get("account_id")?;
-                let account = account.parse().map_err(|error| {
-                    StoreError::Unusable(format!("in table session_status: {error}"))
-                })?;
+                let account = account_id(row, "session_status")?;
                 Ok((account, SessionStatus::read(row)?))
             })
             .collect()

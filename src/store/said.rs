@@ -3,8 +3,9 @@
 use serde_json::Value;
 use sqlx::{Row, query};
 
+use super::columns::party;
 use super::{Result, Store, stored};
-use crate::ids::{AccountId, ConversationId, Jid};
+use crate::ids::{AccountId, ConversationId};
 use crate::inbound::message::Party;
 
 /// What is known of an earlier message.
@@ -39,15 +40,9 @@ impl Store {
             .fetch_optional(&self.readers)
             .await?;
         if let Some(row) = came {
-            let jid = |column: &str| -> Result<Option<Jid>> {
-                Ok(row.try_get::<Option<String>, _>(column)?.map(Jid::new))
-            };
             return Ok(Some(Said {
                 from_me: row.try_get::<i64, _>("from_me")? == 1,
-                author: Party {
-                    pn: jid("sender_pn")?,
-                    lid: jid("sender_lid")?,
-                },
+                author: party(&row, "sender_pn", "sender_lid")?,
                 words: words(row.try_get("content")?),
             }));
         }

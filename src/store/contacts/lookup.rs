@@ -5,10 +5,12 @@ use std::time::Duration;
 
 use sqlx::{Row, query};
 
+use super::SPELT;
 use super::{Met, note};
 use crate::clock::Boot;
 use crate::ids::{AccountId, Jid, Phone};
 use crate::inbound::message::Party;
+use crate::store::columns::party;
 use crate::store::lease::millis;
 use crate::store::{Fence, Result, Store, Topic};
 
@@ -88,13 +90,10 @@ impl Store {
     /// # Errors
     /// [`crate::store::StoreError::Unavailable`].
     pub async fn looked_up(&self, account: &AccountId, pn: &Jid) -> Result<Option<Lookup>> {
-        let known = self.sql(
-            "SELECT COALESCE(k.canonical, k.pn) AS pn, COALESCE(k.lid, c.lid) AS lid, k.on_whatsapp
-             FROM contacts k
-             LEFT JOIN contacts c ON c.account_id = k.account_id AND c.pn = k.canonical
-             WHERE k.account_id = $1 AND k.pn = $2 AND k.on_whatsapp IS NOT NULL
-               AND k.checked_at > {NOW} - $3",
-        );
+        let known = self.sql(&format!(
+            "{SPELT} WHERE k.account_id = $1 AND k.pn = $2 AND k.on_whatsapp IS NOT NULL
+               AND k.checked_at > {{NOW}} - $3"
+        ));
         let row = query(known)
             .bind(account.as_str())
             .bind(pn.as_str())
@@ -104,10 +103,7 @@ impl Store {
         row.map(|row| {
             let on: i64 = row.try_get("on_whatsapp")?;
             Ok(match on {
-                1 => Lookup::Known(Party {
-                    pn: super::jid(&row, "pn")?,
-                    lid: super::jid(&row, "lid")?,
-                }),
+                1 => Lookup::Known(party(&row, "pn", "lid")?),
                 _ => Lookup::NotOnWhatsApp,
             })
         })

@@ -7,9 +7,9 @@
 
 use sqlx::query;
 
-use super::address;
 use crate::ids::{AccountId, ConversationId};
 use crate::inbound::message::Party;
+use crate::store::columns::address;
 use crate::store::connections::Tx;
 use crate::store::{Result, outbox};
 

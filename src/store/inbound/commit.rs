@@ -5,12 +5,13 @@ use std::collections::{HashMap, HashSet};
 use sqlx::any::AnyRow;
 use sqlx::{Row, query};
 
-use super::conversation::{address, chat_columns};
+use super::conversation::chat_columns;
 use super::{Accepted, Arrival};
-use crate::ids::{ConversationId, Jid, JobId};
+use crate::ids::{ConversationId, JobId};
 use crate::inbound::disposition::Disposition;
 use crate::inbound::identity::{ContentHash, Identity, same_message, suffixed_key};
-use crate::inbound::message::{Chat, Content, Party};
+use crate::inbound::message::{Chat, Content};
+use crate::store::columns::{address, jid, party};
 use crate::store::connections::Tx;
 use crate::store::{Fence, Result, StoreError, stored};
 
@@ -287,14 +288,8 @@ async fn expects_missing(tx: &mut Tx, fence: &Fence) -> Result<bool> {
 }
 
 fn stored_identity(id: &str, row: &AnyRow) -> Result<Identity> {
-    let jid = |column: &str| -> Result<Option<Jid>> {
-        Ok(row.try_get::<Option<String>, _>(column)?.map(Jid::new))
-    };
-    let chat = match jid("chat_jid")? {
-        None => Chat::Direct(Party {
-            pn: jid("chat_pn")?,
-            lid: jid("chat_lid")?,
-        }),
+    let chat = match jid(row, "chat_jid")? {
+        None => Chat::Direct(party(row, "chat_pn", "chat_lid")?),
         Some(jid) => match (jid.user(), jid.server()) {
             ("status", _) => Chat::Status,
             (_, "broadcast") => Chat::Broadcast { jid },
@@ -306,10 +301,7 @@ fn stored_identity(id: &str, row: &AnyRow) -> Result<Identity> {
     Ok(Identity {
         id: id.to_owned(),
         chat,
-        sender: Party {
-            pn: jid("sender_pn")?,
-            lid: jid("sender_lid")?,
-        },
+        sender: party(row, "sender_pn", "sender_lid")?,
         from_me: row.try_get::<i64, _>("from_me")? == 1,
         content_hash: ContentHash::try_from(hash)
             .map_err(|error| StoreError::Unusable(format!("in table inbox: {error}")))?,

@@ -3,8 +3,9 @@
 use sqlx::query;
 
 use super::commit::Commit;
-use crate::ids::{AccountId, ConversationId, Jid};
+use crate::ids::{AccountId, ConversationId};
 use crate::inbound::message::{Chat, Inbound, Party};
+use crate::store::columns::address;
 use crate::store::connections::Tx;
 use crate::store::{Result, contacts, stored};
 
@@ -149,10 +150,6 @@ impl ChatNames {
             name: None,
         }
     }
-}
-
-pub(super) fn address(jid: Option<&Jid>) -> Option<String> {
-    jid.map(|jid| stored(jid.as_str()))
 }
 
 pub(super) fn chat_columns(chat: &Chat) -> (Option<&str>, Option<&Party>) {

@@ -5,7 +5,8 @@ use std::collections::BTreeMap;
 use sqlx::{Row, query};
 
 use crate::ids::AccountId;
-use crate::store::{Result, Store, StoreError};
+use crate::store::columns::account_id;
+use crate::store::{Result, Store};
 
 /// The queue of one account.
 #[derive(Clone, Debug, PartialEq, Eq, serde::Serialize)]
@@ -39,10 +40,7 @@ impl Store {
             .fetch_all(&self.readers)
             .await?;
             for row in rows {
-                let account: String = row.try_get("account_id")?;
-                let account: AccountId = account
-                    .parse()
-                    .map_err(|error| StoreError::Unusable(format!("in table jobs: {error}")))?;
+                let account = account_id(&row, "jobs")?;
                 let depth = depths.entry(account.clone()).or_insert(QueueDepth {
                     account_id: account,
                     pending: 0,

@@ -11,6 +11,7 @@ use super::lane::{self, Lane};
 use super::retries::wait_after;
 use crate::ids::{AccountId, ClaimToken, JobId, OutboxId};
 use crate::outbound::message::Draft;
+use crate::store::columns;
 use crate::store::connections::Tx;
 use crate::store::error::sqlstate;
 use crate::store::lease::millis;
@@ -290,9 +291,7 @@ async fn completed_before(tx: &mut Tx, job: &JobId, token: &ClaimToken) -> Resul
             .fetch_all(tx)
             .await?;
     Ok(Completed::Done {
-        account: account
-            .parse()
-            .map_err(|error| StoreError::Unusable(format!("in table jobs: {error}")))?,
+        account: columns::account(&account, "jobs")?,
         messages: messages.into_iter().map(OutboxId).collect(),
         again: true,
     })

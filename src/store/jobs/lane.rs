@@ -3,8 +3,9 @@
 use sqlx::{Row, query};
 
 use crate::ids::{AccountId, ClaimToken, ConversationId, JobId};
+use crate::store::Result;
+use crate::store::columns::account_id;
 use crate::store::connections::Tx;
-use crate::store::{Result, StoreError};
 
 /// A lane whose row this transaction has locked.
 pub(super) struct Lane {
@@ -66,12 +67,9 @@ pub(super) async fn free(tx: &mut Tx, lane: &Lane, ready_at: i64) -> Result<bool
 }
 
 pub(super) fn read(row: &sqlx::any::AnyRow) -> Result<Lane> {
-    let account: String = row.try_get("account_id")?;
     Ok(Lane {
         conv: ConversationId(row.try_get("conv")?),
-        account: account
-            .parse()
-            .map_err(|error| StoreError::Unusable(format!("in table lanes: {error}")))?,
+        account: account_id(row, "lanes")?,
         state: match row.try_get("state")? {
             "idle" => LaneState::Idle,
             "ready" => LaneState::Ready,

@@ -8,6 +8,7 @@ use super::finish::bury;
 use super::lane::{self, Lane, LaneState};
 use crate::ids::{AccountId, ConversationId, JobId};
 use crate::store::accounts::entry;
+use crate::store::columns;
 use crate::store::connections::Tx;
 use crate::store::{Result, Store, StoreError, Topic, audit, stored};
 
@@ -205,9 +206,7 @@ impl Store {
         let Some(account) = account else {
             return Ok(false);
         };
-        let account = account
-            .parse()
-            .map_err(|error| StoreError::Unusable(format!("in table lanes: {error}")))?;
+        let account = columns::account(&account, "lanes")?;
         let detail = format!("{} to {priority}", conversation.as_str());
         audit::write(&mut tx, entry(&account, actor, "lane.priority", &detail)).await?;
         tx.commit().await?;

@@ -10,6 +10,7 @@ use super::row::odd;
 use crate::ids::{AccountId, ConversationId, Jid, JobId, OutboxId};
 use crate::outbound::delivery::Rules;
 use crate::outbound::message::Draft;
+use crate::store::columns::jid;
 use crate::store::connections::Tx;
 use crate::store::{Fence, Result, Store};
 
@@ -29,6 +30,15 @@ pub struct ChatAddress {
 }
 
 impl ChatAddress {
+    /// From the columns of a conversation.
+    pub(in crate::store) fn read(row: &AnyRow) -> Result<Self> {
+        Ok(Self {
+            pn: jid(row, "pn")?,
+            lid: jid(row, "lid")?,
+            jid: jid(row, "jid")?,
+        })
+    }
+
     /// The form to send to: the hidden one where it is known, as phones do.
     pub fn preferred(&self) -> Option<&Jid> {
         self.jid.as_ref().or(self.lid.as_ref()).or(self.pn.as_ref())
@@ -191,19 +201,12 @@ async fn begin_attempt(
 }
 
 fn read(row: &AnyRow, conv: &ConversationId) -> Result<Dispatch> {
-    let jid = |column: &str| -> Result<Option<Jid>> {
-        Ok(row.try_get::<Option<String>, _>(column)?.map(Jid::new))
-    };
     let attempts: i64 = row.try_get("attempt_count")?;
     let content: Option<String> = row.try_get("content")?;
     Ok(Dispatch {
         id: OutboxId(row.try_get("outbox_id")?),
         conversation: conv.clone(),
-        chat: ChatAddress {
-            pn: jid("pn")?,
-            lid: jid("lid")?,
-            jid: jid("jid")?,
-        },
+        chat: ChatAddress::read(row)?,
         message_id: row.try_get("message_id")?,
         draft: content.and_then(|text| serde_json::from_str(&text).ok()),
         job: row.try_get::<Option<String>, _>("job_id")?.map(JobId),

@@ -7,6 +7,7 @@ use super::lane;
 use super::row::odd;
 use crate::ids::{AccountId, ConversationId, OutboxId};
 use crate::outbound::delivery::Status;
+use crate::store::columns::account_id;
 use crate::store::connections::Tx;
 use crate::store::{Result, Store, Topic, accounts, audit};
 
@@ -136,11 +137,8 @@ impl Message {
                 locked = Some(conv);
                 continue;
             }
-            let account: String = row.try_get("account_id")?;
             return Ok(Some(Self {
-                account: account
-                    .parse()
-                    .map_err(|error: crate::ids::IdError| odd(error.to_string()))?,
+                account: account_id(&row, "outbox")?,
                 conv,
                 status: row.try_get::<&str, _>("status")?.parse().map_err(odd)?,
                 erased: row.try_get::<i64, _>("erased")? == 1,

@@ -9,9 +9,10 @@ use sqlx::any::AnyRow;
 use sqlx::{Row, query};
 
 use super::row::odd;
-use crate::ids::{ConversationId, Jid, OutboxId};
+use crate::ids::{ConversationId, OutboxId};
 use crate::inbound::message::Party;
 use crate::outbound::delivery::{Evidence, Status};
+use crate::store::columns::party;
 use crate::store::{Result, Store};
 
 /// A place in a conversation. Printed and parsed, it is `AT.SENT.ID`: opaque to clients.
@@ -157,9 +158,6 @@ fn json(row: &AnyRow, column: &str) -> Result<Value> {
 }
 
 fn read_in(row: &AnyRow) -> Result<Turn> {
-    let jid = |column: &str| -> Result<Option<Jid>> {
-        Ok(row.try_get::<Option<String>, _>(column)?.map(Jid::new))
-    };
     let (at, sent_at) = (row.try_get("committed_at")?, row.try_get("sent_at")?);
     let key: String = row.try_get("key")?;
     Ok(Turn {
@@ -173,10 +171,7 @@ fn read_in(row: &AnyRow) -> Result<Turn> {
         },
         by: Talk::In {
             key,
-            sender: Party {
-                pn: jid("sender_pn")?,
-                lid: jid("sender_lid")?,
-            },
+            sender: party(row, "sender_pn", "sender_lid")?,
             from_me: row.try_get::<i64, _>("from_me")? == 1,
             push_name: row.try_get("push_name")?,
             sent_at,
