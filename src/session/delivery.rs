@@ -66,6 +66,7 @@ impl Delivery {
             busy: tell_busy,
             sending: JoinSet::new(),
             pace: Pace::new(context.outbox.pacing.every),
+            adrift: false,
         };
         Self {
             notices: Some(notices),
@@ -130,6 +131,8 @@ struct Rounds {
     busy: watch::Sender<bool>,
     sending: JoinSet<()>,
     pace: Pace,
+    /// A claim failed, and may have been committed: then it has messages that nobody sends.
+    adrift: bool,
 }
 
 impl Rounds {
@@ -215,22 +218,31 @@ impl Rounds {
 
     /// The backlog is through. `false`: the lease is lost.
     async fn begin(&mut self) -> bool {
-        let desk = &self.desk;
         let recovered = loop {
-            match desk.store.recover_outgoing(&desk.fence, &desk.rules).await {
+            match self.recover().await {
                 Ok(recovered) => break recovered,
                 Err(error) if self.may_ask_again(&error).await => {}
                 Err(_) => return false,
             }
         };
-        for message in &recovered {
-            self.desk.tell_recovered(message);
-        }
         event::emit(Event::OutboundStarted {
             account: &self.desk.account,
-            recovered: recovered.len(),
+            recovered,
         });
         true
+    }
+
+    /// Settles what is `sending` in the store and is not being sent. Nothing may be.
+    async fn recover(&self) -> Result<usize, StoreError> {
+        let desk = &self.desk;
+        let recovered = desk
+            .store
+            .recover_outgoing(&desk.fence, &desk.rules)
+            .await?;
+        for message in &recovered {
+            desk.tell_recovered(message);
+        }
+        Ok(recovered.len())
     }
 
     /// After an error of the store: waits, if it may answer another time. `false`: the lease is lost, or
@@ -254,6 +266,13 @@ impl Rounds {
         if free == 0 {
             return Ok(None);
         }
+        if self.adrift {
+            if !self.sending.is_empty() {
+                return Ok(None);
+            }
+            self.recover().await?;
+            self.adrift = false;
+        }
         match self.desk.store.outgoing_due(&self.desk.account).await? {
             None => return Ok(None),
             Some(wait) if !wait.is_zero() => return Ok(Some(wait)),
@@ -269,6 +288,7 @@ impl Rounds {
             true => Ok(None),
             false => self.desk.claim(limit).await.map(Some),
         };
+        self.adrift = claimed.is_err();
         if let Ok(Some(claimed)) = &claimed {
             for dispatch in claimed.messages.clone() {
                 self.pace.spend(Boot::now());

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use simulator::Faults;
+use sqlx::Connection;
 
 use super::*;
 use crate::theatre::{Engine, on_each_engine};
@@ -155,4 +156,51 @@ async fn a_frozen_holder_sends_and_settles_nothing_after_it_was_followed() {
         before.attempts
     );
     assert_eq!(seen(&theatre.alice), ["first", "second"]);
+}
+
+/// The first attempt's commit takes its time, and waits for it in sight.
+const SLOW_COMMIT: &str = "
+    CREATE FUNCTION slow_commit() RETURNS trigger LANGUAGE plpgsql AS $$
+    BEGIN
+      IF (SELECT COUNT(*) FROM outbox_attempts) = 1 AND NEW.attempt = 1 THEN PERFORM pg_sleep(2.5); END IF;
+      RETURN NULL;
+    END $$;
+    CREATE CONSTRAINT TRIGGER slow_commit AFTER INSERT ON outbox_attempts
+      DEFERRABLE INITIALLY DEFERRED FOR EACH ROW EXECUTE FUNCTION slow_commit();";
+
+#[tokio::test]
+async fn a_claim_whose_answer_was_lost_is_made_good_while_the_connection_lives() {
+    let theatre = Theatre::open_on(Engine::Postgres, &[]).await;
+    let counter = Counter::of(&theatre).await;
+    let worker = theatre.linked_worker("one").await;
+    let mut raw = sqlx::AnyConnection::connect(theatre.store_url())
+        .await
+        .expect("connects");
+    sqlx::raw_sql(SLOW_COMMIT)
+        .execute(&mut raw)
+        .await
+        .expect("a trigger");
+    let row = counter.post(&theatre.alice, "hello").await;
+    let committing = async {
+        while sqlx::query_scalar::<_, i64>(
+            "SELECT COUNT(*) FROM pg_stat_activity WHERE wait_event = 'PgSleep' AND query ILIKE 'COMMIT%'",
+        )
+        .fetch_one(&mut raw)
+        .await
+        .expect("answers")
+            == 0
+        {
+            // justified: the server tells nobody but us, when asked.
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+    };
+    tokio::time::timeout(PATIENCE, committing)
+        .await
+        .expect("a message is claimed");
+    theatre.road().cut();
+    let detail = counter.status(&row.outbox_id, Status::Sent).await;
+    let codes = detail.attempts.iter().map(|a| a.error_code.as_deref());
+    assert_eq!(codes.collect::<Vec<_>>(), [Some("interrupted"), None]);
+    assert_eq!(worker.count("whatsapp.connection.established"), 1);
+    assert_eq!(seen(&theatre.alice), ["hello"]);
 }

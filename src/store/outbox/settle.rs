@@ -75,6 +75,12 @@ impl Store {
     /// [`super::super::StoreError::Fenced`], [`super::super::StoreError::Unavailable`]: repeat it.
     pub async fn recover_outgoing(&self, fence: &Fence, rules: &Rules) -> Result<Vec<Recovered>> {
         let mut tx = self.begin_fenced(fence).await?;
+        // A claim of this holder's whose answer was lost may be still on its way to its commit.
+        let alone = tx.sql("SELECT 1 FROM lease WHERE account_id = $1 {FOR UPDATE}");
+        query(alone)
+            .bind(fence.account().as_str())
+            .execute(&mut tx)
+            .await?;
         let found: Vec<(String, String, String)> = sqlx::query_as(
             "SELECT outbox_id, message_id, conv FROM outbox
              WHERE account_id = $1 AND status = 'sending' ORDER BY conv, ord",
