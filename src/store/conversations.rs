@@ -86,6 +86,7 @@ impl Store {
         let mut erased = 0;
         loop {
             let mut tx = self.begin().await?;
+            lock(&mut tx, &conv).await?;
             let batch = erase_messages(&mut tx, &conv).await?;
             erased += batch;
             if batch == BATCH.unsigned_abs() {
@@ -100,6 +101,13 @@ impl Store {
             return Ok(Some(erased));
         }
     }
+}
+
+/// What is being written into the conversation comes before; what comes later opens a new one.
+async fn lock(tx: &mut Tx, conv: &str) -> Result<()> {
+    let lock = tx.sql("SELECT 1 FROM conversations WHERE conv = $1 {FOR UPDATE}");
+    query(lock).bind(conv).execute(tx).await?;
+    Ok(())
 }
 
 fn account_of(text: String) -> Result<AccountId> {
@@ -129,6 +137,11 @@ async fn erase_messages(tx: &mut Tx, conv: &str) -> Result<u64> {
 
 async fn erase_rest(tx: &mut Tx, conv: &str) -> Result<()> {
     for delete in [
+        // Files that were sent to nobody else.
+        "DELETE FROM upload_chunks WHERE upload_id IN (SELECT upload_id FROM outbox o WHERE conv = $1
+           AND NOT EXISTS(SELECT 1 FROM outbox e WHERE e.upload_id = o.upload_id AND e.conv <> $1))",
+        "DELETE FROM uploads WHERE upload_id IN (SELECT upload_id FROM outbox o WHERE conv = $1
+           AND NOT EXISTS(SELECT 1 FROM outbox e WHERE e.upload_id = o.upload_id AND e.conv <> $1))",
         // Lanes first: whoever works on one of their jobs locks them.
         "DELETE FROM lanes WHERE conv = $1",
         "DELETE FROM outbox_lanes WHERE conv = $1",

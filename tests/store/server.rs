@@ -1,5 +1,6 @@
 //! What only a PostgreSQL server does: locks, time-outs, and being unfit.
 
+mod erased;
 mod frozen;
 mod refused;
 mod silent;

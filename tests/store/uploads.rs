@@ -21,7 +21,7 @@ async fn bytes(bench: &Bench, id: &UploadId) -> Vec<u8> {
     bytes
 }
 
-async fn upload(bench: &Bench, bytes: &[u8]) -> UploadId {
+pub async fn upload(bench: &Bench, bytes: &[u8]) -> UploadId {
     let mut writer = bench.store.begin_upload().await.expect("begins");
     writer.write(bytes).await.expect("writes");
     let upload = writer.finish("image/png", Some("a.png")).await;

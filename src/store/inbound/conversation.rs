@@ -30,20 +30,22 @@ impl Commit<'_> {
             }
             found = find_all(tx, account, &names).await?;
         }
-        let id = match found.into_iter().next() {
-            Some(id) => {
-                self.teach(tx, &id, &names).await?;
-                id
-            }
+        let known = match found.into_iter().next() {
+            Some(id) if self.teach(tx, &id, &names).await? => Some(id),
+            _ => None,
+        };
+        let id = match known {
+            Some(id) => id,
             None => open(tx, account, chat, &names, self.now).await?,
         };
         self.conversations.insert(chat.clone(), id.clone());
         Ok(id)
     }
 
-    /// An address that another conversation has already stays with that one.
-    async fn teach(&self, tx: &mut Tx, id: &ConversationId, names: &ChatNames) -> Result<()> {
-        query(
+    /// An address that another conversation has already stays with that one. `false`: the conversation
+    /// was erased since it was found; otherwise it stays until the transaction ends.
+    async fn teach(&self, tx: &mut Tx, id: &ConversationId, names: &ChatNames) -> Result<bool> {
+        let taught = query(
             "UPDATE conversations SET
                pn = CASE WHEN pn IS NULL AND NOT EXISTS(SELECT 1 FROM conversations o
                     WHERE o.account_id = $6 AND o.pn = $2) THEN $2 ELSE pn END,
@@ -59,7 +61,7 @@ impl Commit<'_> {
         .bind(self.fence.account().as_str())
         .execute(tx)
         .await?;
-        Ok(())
+        Ok(taught.rows_affected() == 1)
     }
 }
 

@@ -2,11 +2,14 @@
 
 use std::time::Duration;
 
-use whatsapp_worker::ids::ConversationId;
-use whatsapp_worker::store::{Accepted, Completed, Retention, Sweep};
+use serde_json::json;
+use whatsapp_worker::ids::{ConversationId, UploadId};
+use whatsapp_worker::outbound::message::Draft;
+use whatsapp_worker::store::{Accepted, Completed, Enqueued, Origin, Retention, Sweep};
 
 use super::{ALICE, BOB, message, pn, said};
 use crate::store::Bench;
+use crate::store::uploads::upload;
 
 on_every_engine!(
     a_sweep_forgets_what_is_old_and_keeps_what_is_young_or_still_to_be_done,
@@ -39,6 +42,14 @@ impl Bench {
             .fetch_one(&mut connection)
             .await
             .expect("counts")
+    }
+
+    async fn send_file(&self, to: &ConversationId, file: &UploadId) {
+        let draft = json!({"to": to, "content": {"type": "image", "media": {"upload": file}}});
+        let draft: Draft = serde_json::from_value(draft).expect("a draft");
+        let origin = Origin::Api { request: None };
+        let sent = self.store.enqueue_message(&self.account, &draft, origin);
+        assert!(matches!(sent.await.expect("answers"), Enqueued::New(_)));
     }
 
     /// Makes everything that is there `days` older.
@@ -141,6 +152,14 @@ async fn a_purged_conversation_leaves_nothing_but_the_knowledge_that_its_message
     let hers = hers.expect("claimed");
     let conv = &hers.job.job.conversation_id;
     let store = &bench.store;
+    let (hers_alone, shared) = (upload(bench, &[1]).await, upload(bench, &[2]).await);
+    let bobs = claims
+        .iter()
+        .find(|claim| said(std::slice::from_ref(claim)) == ["b1"]);
+    let bobs = &bobs.expect("claimed").job.job.conversation_id;
+    for (to, file) in [(conv, &hers_alone), (conv, &shared), (bobs, &shared)] {
+        bench.send_file(to, file).await;
+    }
     let nobody = ConversationId("conv_none".to_owned());
     let purged = store
         .purge_conversation(&nobody, "o")
@@ -155,9 +174,14 @@ async fn a_purged_conversation_leaves_nothing_but_the_knowledge_that_its_message
         ("jobs", 1),
         ("lanes", 1),
         ("conversations", 1),
+        ("outbox", 1),
+        ("uploads", 1),
+        ("upload_chunks", 1),
     ] {
         assert_eq!(bench.rows(table).await, left, "{table}");
     }
+    let left = store.use_upload(&shared).await.expect("answers");
+    assert!(left.is_some(), "another conversation's file stays");
     assert_eq!(bench.rows("inbox").await, 601);
     let known = format!("inbox WHERE sender_pn LIKE '{ALICE}%' OR chat_pn LIKE '{ALICE}%'");
     assert_eq!(bench.rows(&known).await, 0);
