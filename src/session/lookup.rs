@@ -15,7 +15,9 @@ const PATIENCE: Duration = Duration::from_secs(10);
 
 /// WhatsApp's word about `asked`; numbers that it said nothing about are left out.
 pub(super) async fn ask(client: &Client, asked: &[Jid]) -> Vec<Looked> {
-    let answers = query(client, asked).await;
+    let Some(answers) = query(client, asked).await else {
+        return Vec::new();
+    };
     let mut looked = Vec::with_capacity(asked.len());
     for asked in asked {
         let answer = answers.iter().find(|answer| is_about(answer, asked));
@@ -24,7 +26,10 @@ pub(super) async fn ask(client: &Client, asked: &[Jid]) -> Vec<Looked> {
             // Some countries' numbers have another spelling, under which WhatsApp answers. Asked alone,
             // it is plain what the answer is about.
             None => {
-                let alone = query(client, std::slice::from_ref(asked)).await;
+                // Who does not answer this is not asked about the others either.
+                let Some(alone) = query(client, std::slice::from_ref(asked)).await else {
+                    break;
+                };
                 if let [answer] = &alone[..] {
                     looked.push(read(asked, answer));
                 }
@@ -34,19 +39,20 @@ pub(super) async fn ask(client: &Client, asked: &[Jid]) -> Vec<Looked> {
     looked
 }
 
-async fn query(client: &Client, numbers: &[Jid]) -> Vec<IsOnWhatsAppResult> {
+/// None: there was no answer in time.
+async fn query(client: &Client, numbers: &[Jid]) -> Option<Vec<IsOnWhatsAppResult>> {
     let wire: Vec<WireJid> = numbers
         .iter()
         .filter_map(|jid| jid.as_str().parse().ok())
         .collect();
     let contacts = client.contacts();
     match tokio::time::timeout(PATIENCE, contacts.is_on_whatsapp(&wire)).await {
-        Ok(Ok(answers)) => answers,
+        Ok(Ok(answers)) => Some(answers),
         Ok(Err(error)) => {
             debug!(%error, "WhatsApp does not say whose a number is");
-            Vec::new()
+            None
         }
-        Err(_) => Vec::new(),
+        Err(_) => None,
     }
 }
 
