@@ -130,10 +130,11 @@ impl Consumer {
     /// Posts one job and settles it.
     async fn serve(&self, claim: Claim, stop: CancellationToken) {
         let (id, shown) = (&claim.job.job.job_id, present::claim(&claim));
-        let post = self
-            .desk
-            .courier
-            .post(&self.webhook, "agent.job", id.as_str(), &shown);
+        let courier = &self.desk.courier;
+        let post = async {
+            let posted = courier.post(&self.webhook, "agent.job", id.as_str(), &shown);
+            self.with_files(posted.await).await
+        };
         // What loses is dropped: a post that may have arrived, whose job will be posted again.
         let verdict = tokio::select! {
             verdict = post => verdict,
@@ -148,7 +149,6 @@ impl Consumer {
                 down: false,
             },
         };
-        let verdict = self.with_files(verdict).await;
         match &verdict {
             Verdict::Fail { down: true, .. } => {
                 self.failures.fetch_add(1, Ordering::Relaxed);
