@@ -27,13 +27,52 @@ const ASK_AGAIN: Duration = Duration::from_secs(1);
 /// People that are noted in one transaction.
 const TOGETHER: usize = 100;
 
-/// Rings for the accounts of which something is asked: one look at the store serves all sessions of a
+/// Rings for the accounts that have something to do: one look at the store serves all sessions of a
 /// process. Clones are the same bell.
 #[derive(Clone, Debug)]
 pub struct Bell {
     store: Store,
-    asked: watch::Sender<Arc<HashSet<AccountId>>>,
+    rung: watch::Sender<Rung>,
     watcher: Arc<OnceLock<AbortOnDropHandle<()>>>,
+}
+
+/// For whom it rang last.
+#[derive(Clone, Debug, Default)]
+struct Rung {
+    /// Something is asked of these.
+    asked: Arc<HashSet<AccountId>>,
+    /// These have messages that can be sent.
+    due: Arc<HashSet<AccountId>>,
+}
+
+/// One account's ear. What rings while nobody waits is heard later.
+#[derive(Debug)]
+pub(super) struct Ear {
+    account: AccountId,
+    rung: watch::Receiver<Rung>,
+}
+
+impl Ear {
+    /// Waits until something is asked of the account. Cancel safe.
+    async fn asked(&mut self) {
+        self.hear(|rung| &rung.asked).await;
+    }
+
+    /// Waits until the account has a message that can be sent. Cancel safe.
+    pub(super) async fn due(&mut self) {
+        self.hear(|rung| &rung.due).await;
+    }
+
+    async fn hear(&mut self, of: impl Fn(&Rung) -> &HashSet<AccountId>) {
+        loop {
+            if self.rung.changed().await.is_err() {
+                std::future::pending().await
+            }
+            if of(&self.rung.borrow_and_update()).contains(&self.account) {
+                return;
+            }
+        }
+    }
 }
 
 impl Bell {
@@ -41,32 +80,42 @@ impl Bell {
     pub fn new(store: Store) -> Self {
         Self {
             store,
-            asked: watch::Sender::default(),
+            rung: watch::Sender::default(),
             watcher: Arc::default(),
         }
     }
 
     /// Hears it from now on; it begins to ring with the first one.
-    fn hear(&self) -> watch::Receiver<Arc<HashSet<AccountId>>> {
-        let heard = self.asked.subscribe();
+    pub(super) fn hear(&self, account: &AccountId) -> Ear {
+        let rung = self.rung.subscribe();
         self.watcher.get_or_init(|| {
-            let watcher = ring(self.store.clone(), self.asked.clone());
+            let watcher = ring(self.store.clone(), self.rung.clone());
             AbortOnDropHandle::new(tokio::spawn(watcher))
         });
-        heard
+        Ear {
+            account: account.clone(),
+            rung,
+        }
     }
 }
 
-async fn ring(store: Store, asked: watch::Sender<Arc<HashSet<AccountId>>>) {
+async fn look(store: &Store) -> Result<Rung, StoreError> {
+    Ok(Rung {
+        asked: Arc::new(store.asked_accounts().await?),
+        due: Arc::new(store.due_accounts().await?),
+    })
+}
+
+async fn ring(store: Store, bell: watch::Sender<Rung>) {
     let mut changes = store.watch(Topic::Outbox);
     loop {
-        match store.asked_accounts().await {
-            Ok(accounts) if accounts.is_empty() => {}
-            Ok(accounts) => {
-                asked.send_replace(Arc::new(accounts));
+        match look(&store).await {
+            Ok(rung) if rung.asked.is_empty() && rung.due.is_empty() => {}
+            Ok(rung) => {
+                bell.send_replace(rung);
             }
             Err(error) => {
-                debug!(%error, "the store does not tell what is asked of sessions, retrying...");
+                debug!(%error, "the store does not tell what sessions have to do, retrying...");
                 tokio::time::sleep(ASK_AGAIN).await;
                 continue;
             }
@@ -79,7 +128,7 @@ async fn ring(store: Store, asked: watch::Sender<Arc<HashSet<AccountId>>>) {
 /// Does what is asked while one connection lives; returns when the lease is lost. If it is dropped,
 /// what was asked is forgotten.
 pub(super) async fn serve(context: SessionContext, client: Arc<Client>, reins: Reins) {
-    let mut bell = context.bell.hear();
+    let mut bell = context.bell.hear(&context.account);
     let mut desk = Desk {
         context,
         client,
@@ -109,10 +158,7 @@ pub(super) async fn serve(context: SessionContext, client: Arc<Client>, reins: R
         let acquaintances = desk.context.acquaintances.clone();
         // The bell keeps its last ring, acquaintances keep who was met, an ended task stays ended.
         tokio::select! {
-            heard = bell.changed() => match heard {
-                Ok(()) => rung = bell.borrow_and_update().contains(&desk.context.account),
-                Err(_) => return,
-            },
+            () = bell.asked() => rung = true,
             () = acquaintances.made() => {}
             Some(_) = desk.tasks.join_next() => {}
         }

@@ -19,12 +19,13 @@ use tracing::warn;
 
 use self::attempt::Desk;
 use super::SessionContext;
+use super::asked::Ear;
 use super::reins::Reins;
 use super::send::Line;
 use crate::clock::Boot;
 use crate::outbound::delivery::Evidence;
 use crate::outbound::pacing::Pace;
-use crate::store::{Proof, StoreError, Topic};
+use crate::store::{Proof, StoreError};
 use crate::telemetry::event::{self, Event};
 
 /// Chats that are written to at once.
@@ -61,6 +62,7 @@ impl Delivery {
         let rounds = Rounds {
             desk: Arc::new(Desk::new(context, line, no_more.clone())),
             heard,
+            ear: context.bell.hear(&context.account),
             reins,
             no_more: no_more.clone(),
             busy: tell_busy,
@@ -126,6 +128,7 @@ impl Delivery {
 struct Rounds {
     desk: Arc<Desk>,
     heard: mpsc::UnboundedReceiver<Notice>,
+    ear: Ear,
     reins: Reins,
     no_more: CancellationToken,
     busy: watch::Sender<bool>,
@@ -137,7 +140,6 @@ struct Rounds {
 
 impl Rounds {
     async fn run(mut self) {
-        let mut changes = self.desk.store.watch(Topic::Outbox);
         let mut ready = false;
         let mut look = false;
         let mut rest: Option<Boot> = None;
@@ -174,7 +176,7 @@ impl Rounds {
                 Some(_) = self.sending.join_next() => {
                     self.busy.send_replace(!self.sending.is_empty());
                 }
-                () = changes.next(), if ready => {}
+                () = self.ear.due(), if ready => {}
                 () = self.reins.may_send(), if held && !self.no_more.is_cancelled() => {}
                 () = due => rest = None,
             }

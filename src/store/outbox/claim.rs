@@ -1,5 +1,6 @@
 //! An attempt begins: the message is `sending`, durably, before anything leaves.
 
+use std::collections::HashSet;
 use std::time::Duration;
 
 use sqlx::any::AnyRow;
@@ -10,7 +11,7 @@ use super::row::odd;
 use crate::ids::{AccountId, ConversationId, Jid, JobId, OutboxId};
 use crate::outbound::delivery::Rules;
 use crate::outbound::message::Draft;
-use crate::store::columns::jid;
+use crate::store::columns::{self, jid};
 use crate::store::connections::Tx;
 use crate::store::{Fence, Result, Store};
 
@@ -75,8 +76,25 @@ pub struct Claimed {
 }
 
 impl Store {
-    /// How long until one of the account's lanes can send something; none: nothing waits. A look, for
-    /// those who were woken: most wake-ups are about others.
+    /// Accounts of which a lane can send something now. One question for all sessions of a process.
+    ///
+    /// # Errors
+    /// [`super::super::StoreError::Unavailable`].
+    pub async fn due_accounts(&self) -> Result<HashSet<AccountId>> {
+        // Only the head of each account's index is looked at, however much waits behind it.
+        let due = self.sql(
+            "SELECT account_id FROM accounts a WHERE EXISTS(SELECT 1 FROM outbox_lanes l
+               WHERE l.account_id = a.account_id AND l.state = 'ready' AND l.ready_at <= {NOW})",
+        );
+        query(due)
+            .fetch_all(&self.readers)
+            .await?
+            .iter()
+            .map(|row| columns::account_id(row, "accounts"))
+            .collect()
+    }
+
+    /// How long until one of the account's lanes can send something; none: nothing waits.
     ///
     /// # Errors
     /// [`super::super::StoreError::Unavailable`].

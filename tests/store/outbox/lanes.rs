@@ -5,6 +5,7 @@ use super::*;
 on_every_engine!(
     messages_of_a_chat_leave_one_at_a_time_and_in_order,
     chats_leave_in_parallel_up_to_the_limit,
+    an_account_is_due_while_one_of_its_chats_can_send,
     a_message_that_waits_for_its_next_attempt_holds_up_its_chat_alone,
     a_long_wait_holds_up_the_chat_no_longer_than_it_may,
     a_round_ends_after_four_attempts_and_each_is_told,
@@ -72,6 +73,24 @@ async fn chats_leave_in_parallel_up_to_the_limit(bench: &Bench) {
                 .iter()
                 .all(|id| id.len() == 22 && id.starts_with("3EB0"))
     );
+}
+
+async fn an_account_is_due_while_one_of_its_chats_can_send(bench: &Bench) {
+    let fence = bench.fence().await;
+    let due = async || {
+        let due = bench.store.due_accounts().await.expect("answers");
+        due.contains(&bench.account)
+    };
+    assert!(!due().await, "nothing waits");
+    bench.send(ALICE, "one").await;
+    assert!(due().await);
+    let dispatch = bench.claim_one(&fence).await;
+    assert!(!due().await, "it is on its way");
+    let rules = Rules::default();
+    bench.settle_by(&fence, &dispatch, &silent(), &rules).await;
+    assert!(!due().await, "its next attempt is later");
+    bench.send(BOB, "two").await;
+    assert!(due().await);
 }
 
 async fn a_message_that_waits_for_its_next_attempt_holds_up_its_chat_alone(bench: &Bench) {
