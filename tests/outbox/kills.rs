@@ -6,7 +6,7 @@ use std::time::Duration;
 use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
 use tokio_util::sync::CancellationToken;
-use whatsapp_worker::store::{ClaimRequest, Completion};
+use whatsapp_worker::store::{ClaimRequest, Completion, JobFilter};
 
 use super::*;
 use crate::theatre::{Engine, full, on_each_engine, seed};
@@ -71,8 +71,22 @@ async fn each_reply_is_seen_once_and_in_order_through_kills_of_worker_and_agent(
                 let key = (row.status.as_str(), row.delivery, row.error_code.clone());
                 *odd.entry(key).or_insert(0) += 1;
             }
+            let jobs = JobFilter {
+                limit: 1_000_000,
+                ..JobFilter::default()
+            };
+            let jobs = counter.store.jobs(&jobs).await.expect("the store answers");
+            let mut standing = BTreeMap::new();
+            for job in &jobs {
+                let key = (
+                    job.status.as_str(),
+                    job.kind.clone(),
+                    job.error_reason.clone(),
+                );
+                *standing.entry(key).or_insert(0) += 1;
+            }
             panic!(
-                "{} of {total} replies are in the outbox: {odd:?}",
+                "{} of {total} replies are in the outbox: {odd:?}; jobs: {standing:?}",
                 rows.len()
             );
         }
