@@ -21,6 +21,7 @@
 pub mod acquaintances;
 pub mod adoption;
 pub mod asked;
+mod ballots;
 pub mod compose;
 pub mod connection;
 pub mod decode;

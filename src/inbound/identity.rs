@@ -166,8 +166,10 @@ fn settle(content: &mut Content) {
         Content::PollVote {
             target,
             option_hashes,
+            options,
         } => {
             *option_hashes = None;
+            *options = None;
             settle_target(target);
         }
         Content::Reaction { target, .. } | Content::Revoke { target } => settle_target(target),

@@ -238,14 +238,17 @@ pub enum Content {
         /// How many may be chosen; 0 means any number.
         selectable: u32,
     },
-    /// A vote. The chosen options are encrypted with the poll's secret; `options` holds them when
-    /// they could be opened.
+    /// A vote. The chosen options are encrypted with the poll's secret: votes on polls that were sent
+    /// from the outbox since the account was linked can be opened. Choosing nothing takes a vote back.
     PollVote {
         /// The poll.
         target: Target,
         /// SHA-256 of each chosen option, in hex; absent when the vote could not be opened.
         #[serde(skip_serializing_if = "Option::is_none")]
         option_hashes: Option<Vec<String>>,
+        /// The chosen options; absent when the vote could not be opened, or the poll is forgotten.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        options: Option<Vec<String>>,
     },
     /// A button was pressed.
     ButtonReply {

@@ -45,14 +45,14 @@ struct Rung {
     due: Arc<HashSet<AccountId>>,
 }
 
-/// One account's ear. What rings while nobody waits is heard later.
+/// One account's side of it. What rings while nobody waits is heard later.
 #[derive(Debug)]
-pub(super) struct Ear {
+pub(super) struct Listener {
     account: AccountId,
     rung: watch::Receiver<Rung>,
 }
 
-impl Ear {
+impl Listener {
     /// Waits until something is asked of the account. Cancel safe.
     async fn asked(&mut self) {
         self.hear(|rung| &rung.asked).await;
@@ -86,13 +86,13 @@ impl Bell {
     }
 
     /// Hears it from now on; it begins to ring with the first one.
-    pub(super) fn hear(&self, account: &AccountId) -> Ear {
+    pub(super) fn hear(&self, account: &AccountId) -> Listener {
         let rung = self.rung.subscribe();
         self.watcher.get_or_init(|| {
             let watcher = ring(self.store.clone(), self.rung.clone());
             AbortOnDropHandle::new(tokio::spawn(watcher))
         });
-        Ear {
+        Listener {
             account: account.clone(),
             rung,
         }

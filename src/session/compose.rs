@@ -173,7 +173,7 @@ fn unknown(code: &'static str, what: &str) -> Outcome {
 
 /// A poll that is sent again has the same secret: votes on any copy of it can be opened. It is made of
 /// one that only this device and its phone know.
-fn poll_secret(client: &Client, message_id: &str) -> [u8; 32] {
+pub(super) fn poll_secret(client: &Client, message_id: &str) -> [u8; 32] {
     let device = client.persistence_manager().get_device_snapshot();
     let key = hmac::Key::new(hmac::HMAC_SHA256, &device.adv_secret_key);
     let tag = hmac::sign(&key, format!("poll secret {message_id}").as_bytes());

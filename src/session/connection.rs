@@ -18,6 +18,7 @@ use whatsapp_rust::bot::{Bot, BotHandle};
 use whatsapp_rust::{Client, TokioRuntime};
 
 use super::SessionContext;
+use super::ballots::Ballots;
 use super::hook::{Hook, InFlight};
 use super::observer::{Observer, Signal};
 use super::pulse::Ear;
@@ -151,6 +152,10 @@ impl Connection {
             answers,
             peers: context.peers.clone(),
             acquaintances: context.acquaintances.clone(),
+            ballots: Ballots {
+                store: context.store.clone(),
+                account: context.account.clone(),
+            },
         };
         let mut builder = Bot::builder()
             .with_backend_arc(auth.clone())

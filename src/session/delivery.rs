@@ -19,7 +19,7 @@ use tracing::warn;
 
 use self::attempt::Desk;
 use super::SessionContext;
-use super::asked::Ear;
+use super::asked::Listener;
 use super::reins::Reins;
 use super::send::Line;
 use crate::clock::Boot;
@@ -62,7 +62,7 @@ impl Delivery {
         let rounds = Rounds {
             desk: Arc::new(Desk::new(context, line, no_more.clone())),
             heard,
-            ear: context.bell.hear(&context.account),
+            bell: context.bell.hear(&context.account),
             reins,
             no_more: no_more.clone(),
             busy: tell_busy,
@@ -128,7 +128,7 @@ impl Delivery {
 struct Rounds {
     desk: Arc<Desk>,
     heard: mpsc::UnboundedReceiver<Notice>,
-    ear: Ear,
+    bell: Listener,
     reins: Reins,
     no_more: CancellationToken,
     busy: watch::Sender<bool>,
@@ -176,7 +176,7 @@ impl Rounds {
                 Some(_) = self.sending.join_next() => {
                     self.busy.send_replace(!self.sending.is_empty());
                 }
-                () = self.ear.due(), if ready => {}
+                () = self.bell.due(), if ready => {}
                 () = self.reins.may_send(), if held && !self.no_more.is_cancelled() => {}
                 () = due => rest = None,
             }

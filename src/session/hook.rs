@@ -13,6 +13,7 @@ use wacore_binary::Jid as WireJid;
 use whatsapp_rust::{Client, InboundDurabilityHook};
 
 use super::acquaintances::Acquaintances;
+use super::ballots::Ballots;
 use super::decode;
 use super::observer::Signal;
 use super::peers::Peers;
@@ -65,6 +66,8 @@ pub(super) struct Hook {
     pub(super) peers: Peers,
     /// Told who writes.
     pub(super) acquaintances: Acquaintances,
+    /// Opens votes.
+    pub(super) ballots: Ballots,
 }
 
 #[async_trait]
@@ -81,7 +84,10 @@ impl InboundDurabilityHook for Hook {
         for item in batch {
             self.peers.readable(&item.info.source);
         }
-        let messages = decode_all(&client, batch).await;
+        let mut messages = decode_all(&client, batch).await;
+        for (item, message) in batch.iter().zip(&mut messages) {
+            self.ballots.open(&client, item, message).await;
+        }
         for message in &messages {
             self.acquaintances.note_sender(message);
         }

@@ -7,6 +7,7 @@ use super::columns::party;
 use super::{Result, Store, stored};
 use crate::ids::{AccountId, ConversationId};
 use crate::inbound::message::Party;
+use crate::outbound::message::{Draft, Outgoing};
 
 /// What is known of an earlier message.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -20,6 +21,25 @@ pub struct Said {
 }
 
 impl Store {
+    /// The options of the poll with this id that was sent from the outbox, if it is not erased.
+    ///
+    /// # Errors
+    /// [`super::StoreError::Unavailable`].
+    pub async fn poll_options(
+        &self,
+        account: &AccountId,
+        message_id: &str,
+    ) -> Result<Option<Vec<String>>> {
+        let poll: Option<String> = sqlx::query_scalar(
+            "SELECT COALESCE(content, '') FROM outbox WHERE account_id = $1 AND message_id = $2",
+        )
+        .bind(account.as_str())
+        .bind(stored(message_id))
+        .fetch_optional(&self.readers)
+        .await?;
+        Ok(poll.and_then(|content| options(&content)))
+    }
+
     /// The message with this id in this conversation, if it is known and not erased.
     ///
     /// # Errors
@@ -60,6 +80,14 @@ impl Store {
             author: Party::default(),
             words: words(&content),
         }))
+    }
+}
+
+/// The options of a poll, which `content` may be.
+fn options(content: &str) -> Option<Vec<String>> {
+    match serde_json::from_str::<Draft>(content).ok()?.content {
+        Outgoing::Poll { options, .. } => Some(options),
+        _ => None,
     }
 }
 

@@ -45,6 +45,7 @@ pub(super) fn read<'a>(
         let content = Content::PollVote {
             target: view.target(key, "a poll vote")?,
             option_hashes: None,
+            options: None,
         };
         return Ok(Body::new(content, None));
     }

@@ -170,6 +170,7 @@ fn a_poll_vote_names_its_poll() {
     let content = Content::PollVote {
         target: target(true, None),
         option_hashes: None,
+        options: None,
     };
     assert_eq!(
         inbound(&message, &direct(), &us()),
