@@ -116,7 +116,8 @@ impl App {
             let shared = build_shared(config).await?;
             let queue = Queue::new(shared.store.clone(), queue);
             return Ok(Self {
-                service: Service::build(&shared.config, &shared.store, &queue).await?,
+                service: Service::build(&shared.config, &shared.store, &shared.owner, &queue)
+                    .await?,
                 config: shared.config.clone(),
                 queue,
                 store: shared.store.clone(),
@@ -126,9 +127,10 @@ impl App {
         }
         let store = open_store(&config).await?;
         let queue = Queue::new(store.clone(), queue);
+        let owner = owner(&config)?;
         Ok(Self {
-            owner: owner(&config)?,
-            service: Service::build(&config, &store, &queue).await?,
+            service: Service::build(&config, &store, &owner, &queue).await?,
+            owner,
             config: Arc::new(config),
             queue,
             store,

@@ -14,6 +14,7 @@ pub mod ids;
 pub mod inbound;
 pub mod jobs;
 pub mod lease;
+pub mod metrics;
 pub mod outbound;
 #[cfg(feature = "simulator")]
 pub mod rehearsal;

@@ -78,6 +78,7 @@ impl Stage {
             ("WORKER_ID".to_owned(), name.to_owned()),
             // Workers of one machine would want the same port.
             ("HTTP_LISTEN".to_owned(), String::new()),
+            ("METRICS_LISTEN".to_owned(), String::new()),
             (
                 "WHATSAPP_AUTH_DIR".to_owned(),
                 self.auth_dir().display().to_string(),

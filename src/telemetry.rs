@@ -3,6 +3,7 @@
 
 pub mod event;
 mod format;
+pub mod meters;
 pub mod scrub;
 
 use std::io::IsTerminal;

@@ -11,6 +11,7 @@ mod kills;
 mod leases;
 mod load;
 mod messages;
+mod metrics;
 mod operating;
 mod outbox;
 mod postgres;

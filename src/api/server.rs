@@ -28,25 +28,31 @@ const PAUSE: Duration = Duration::from_secs(1);
 #[derive(Debug)]
 pub struct Server {
     address: SocketAddr,
+    /// The setting that chooses the address.
+    setting: &'static str,
     listener: Option<TcpListener>,
 }
 
 impl Server {
-    /// Takes `address`. One that another process has, for example the worker that this one is to
+    /// Takes `address`, which `setting` names. One that another process has, for example the worker that this one is to
     /// succeed, is waited for while it serves.
     ///
     /// # Errors
     /// The address cannot be used at all.
-    pub async fn bind(address: SocketAddr) -> io::Result<Self> {
+    pub async fn bind(address: SocketAddr, setting: &'static str) -> io::Result<Self> {
         let listener = match TcpListener::bind(address).await {
             Ok(listener) => Some(listener),
             Err(error) if error.kind() == io::ErrorKind::AddrInUse => {
-                warn!(%address, "[http] Another process listens here: waiting for it to end. HTTP_LISTEN chooses another address");
+                warn!(%address, "[http] Another process listens here: waiting for it to end. {setting} chooses another address");
                 None
             }
             Err(error) => return Err(error),
         };
-        Ok(Self { address, listener })
+        Ok(Self {
+            address,
+            setting,
+            listener,
+        })
     }
 
     /// Answers by `router` until `stop`; then what is being answered is answered to its end.
@@ -90,7 +96,7 @@ impl Server {
         loop {
             if let Some(listener) = listener {
                 let address = listener.local_addr().unwrap_or(self.address);
-                info!(%address, "[http] Listening");
+                info!(%address, setting = self.setting, "[http] Listening");
                 return Some(listener);
             }
             // Nothing is lost with either.

@@ -1,5 +1,6 @@
 //! What serves agents: the HTTP API and the webhooks.
 
+use std::net::SocketAddr;
 use std::time::Duration;
 
 use tokio_util::sync::CancellationToken;
@@ -7,7 +8,9 @@ use tokio_util::sync::CancellationToken;
 use super::StartError;
 use crate::api::{Api, Server};
 use crate::config::Config;
+use crate::ids::OwnerId;
 use crate::jobs::Queue;
+use crate::metrics::Metrics;
 use crate::outbound::media::Accepting;
 use crate::session::endpoint::Network;
 use crate::session::http::WebClient;
@@ -22,6 +25,8 @@ const SHARE_OF_GRACE: u32 = 2;
 /// Built once, before anything is served.
 pub(super) struct Service {
     server: Option<Server>,
+    scraped: Option<Server>,
+    metrics: Metrics,
     desk: Desk,
     media: MediaStore,
     grace: Duration,
@@ -35,6 +40,7 @@ impl Service {
     pub(super) async fn build(
         config: &Config,
         store: &Store,
+        owner: &OwnerId,
         queue: &Queue,
     ) -> Result<Self, StartError> {
         let wrong = |error: &dyn std::error::Error| StartError::Config(error.to_string());
@@ -43,14 +49,10 @@ impl Service {
         let accepting = Accepting::new(store.clone(), network.tls(), config.media.clone())
             .map_err(StartError::Config)?;
         let courier = Courier::new(network.tls()).map_err(|error| wrong(&error))?;
-        let server = match config.api.listen {
-            None => None,
-            Some(address) => Some(Server::bind(address).await.map_err(|error| {
-                StartError::Config(format!("HTTP_LISTEN is {address}: {error}"))
-            })?),
-        };
         Ok(Self {
-            server,
+            server: listen("HTTP_LISTEN", config.api.listen).await?,
+            scraped: listen("METRICS_LISTEN", config.api.metrics).await?,
+            metrics: Metrics::new(store.clone(), owner.clone()),
             desk: Desk {
                 store: store.clone(),
                 queue: queue.clone(),
@@ -83,6 +85,26 @@ impl Service {
                 dispatcher::run(desk.clone(), listed, self.grace, stop.clone()).await;
             }
         };
-        tokio::join!(answering, pushing);
+        let telling = async {
+            if let Some(server) = self.scraped {
+                server.serve(self.metrics.router(), stop.clone()).await;
+            }
+        };
+        tokio::join!(answering, pushing, telling);
+    }
+}
+
+async fn listen(
+    setting: &'static str,
+    address: Option<SocketAddr>,
+) -> Result<Option<Server>, StartError> {
+    let Some(address) = address else {
+        return Ok(None);
+    };
+    match Server::bind(address, setting).await {
+        Ok(server) => Ok(Some(server)),
+        Err(error) => Err(StartError::Config(format!(
+            "{setting} is {address}: {error}"
+        ))),
     }
 }

@@ -12,6 +12,8 @@ use crate::webhooks::{Webhook, read_file};
 pub struct ApiConfig {
     /// Where the API listens, if it does.
     pub listen: Option<SocketAddr>,
+    /// Where metrics are told, if they are.
+    pub metrics: Option<SocketAddr>,
     /// Any of these lets an agent in; without one nobody is.
     pub secrets: Vec<Secret>,
     /// Webhooks that the operator wrote into a file.
@@ -20,17 +22,8 @@ pub struct ApiConfig {
 
 impl ApiConfig {
     pub(super) fn parse(values: &Values) -> Result<Self, ConfigError> {
-        let listen = values
-            .optional("HTTP_LISTEN")
-            .map(|text| {
-                text.parse().map_err(|_| {
-                    values.wrong(
-                        "HTTP_LISTEN",
-                        "write an address and a port, e.g. 127.0.0.1:8080 or [::]:8080; empty for no HTTP",
-                    )
-                })
-            })
-            .transpose()?;
+        let listen = address(values, "HTTP_LISTEN", "127.0.0.1:8080 or [::]:8080")?;
+        let metrics = address(values, "METRICS_LISTEN", "127.0.0.1:9464 or [::]:9464")?;
         let secrets = values
             .optional("AGENT_SECRET")
             .unwrap_or_default()
@@ -51,8 +44,21 @@ impl ApiConfig {
         };
         Ok(Self {
             listen,
+            metrics,
             secrets,
             webhooks,
         })
     }
+}
+
+fn address(
+    values: &Values,
+    name: &'static str,
+    example: &str,
+) -> Result<Option<SocketAddr>, ConfigError> {
+    let parse = |text: &str| {
+        let why = format!("write an address and a port, e.g. {example}; empty for none");
+        text.parse().map_err(|_| values.wrong(name, why))
+    };
+    values.optional(name).map(parse).transpose()
 }

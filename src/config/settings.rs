@@ -207,6 +207,11 @@ pub const SETTINGS: &[Setting] = &[
         "127.0.0.1:8080",
         "Address and port of the HTTP API for agents; empty: none. No TLS: beyond this machine put a proxy in front",
     ),
+    plain(
+        "METRICS_LISTEN",
+        "127.0.0.1:9464",
+        "Address and port of /metrics for Prometheus, open to whoever reaches it: no numbers, no texts; empty: none",
+    ),
     secret(
         "AGENT_SECRET",
         "What agents show as Bearer token or sign requests with; several, separated by spaces, while it is changed",

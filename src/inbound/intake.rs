@@ -18,9 +18,11 @@ use super::identity::Identity;
 use super::message::Inbound;
 use super::policy::Policy;
 use super::summary::summary;
+use crate::clock::Boot;
 use crate::lease::trust::Trust;
 use crate::store::{Accepted, Arrival, Fence, Store, StoreError};
 use crate::telemetry::event::{self, Event};
+use crate::telemetry::meters;
 
 /// Batches that may wait for the committer; the session's hook waits when it is full.
 const WAITING: usize = 256;
@@ -285,8 +287,12 @@ async fn commit_until_trust_ends(
         if !trust.holds() {
             return Err(Obstacle::Untrusted);
         }
+        let began = Boot::now();
         match store.accept_inbound(fence, arrivals).await {
-            Ok(results) => return Ok(results),
+            Ok(results) => {
+                meters::committed(Boot::now().since(began));
+                return Ok(results);
+            }
             Err(StoreError::Fenced(_)) => return Err(Obstacle::Fenced),
             Err(error @ StoreError::Rejected(_)) => {
                 return Err(Obstacle::Rejected(error.to_string()));

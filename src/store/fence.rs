@@ -9,6 +9,7 @@ use tokio::sync::{Mutex, OwnedMutexGuard};
 use super::connections::Tx;
 use super::{Result, StoreError};
 use crate::ids::{AccountId, Epoch, Token};
+use crate::telemetry::meters;
 
 /// One acquisition of one account's lease. Made by [`super::Store::acquire_lease`] alone; it stays
 /// what it is when the lease is lost, and then matches no row.
@@ -76,7 +77,9 @@ impl Fence {
             .bind(self.token.as_str())
             .fetch_optional(tx)
             .await?;
-        held.map(|_| ())
-            .ok_or_else(|| StoreError::Fenced(self.account.clone()))
+        held.map(|_| ()).ok_or_else(|| {
+            meters::fenced(&self.account);
+            StoreError::Fenced(self.account.clone())
+        })
     }
 }

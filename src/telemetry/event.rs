@@ -5,6 +5,7 @@ mod parts;
 
 use std::time::Duration;
 
+use super::meters;
 use crate::ids::{AccountId, Epoch, OutboxId, OwnerId};
 
 /// The older name of `whatsapp.session.error`.
@@ -210,8 +211,9 @@ pub enum Event<'a> {
     },
 }
 
-/// Emits `event` to every sink.
+/// Emits `event` to every sink, and counts it.
 pub fn emit(event: Event<'_>) {
+    meters::count(&event);
     let (name, line, payload) = event.parts();
     let payload = payload.to_string();
     match event {

@@ -17,7 +17,12 @@ on_each_engine!(each_reply_is_seen_once_and_in_order_through_kills_of_worker_and
 const LOCK: Duration = Duration::from_secs(2);
 
 async fn each_reply_is_seen_once_and_in_order_through_kills_of_worker_and_agent(engine: Engine) {
-    let (kills, messages) = if full() { (100, 2000) } else { (3, 60) };
+    // A message is given up after four interrupted attempts: lives are long beside an attempt.
+    let (kills, messages, pace) = if full() {
+        (100, 2000, 600)
+    } else {
+        (3, 60, 150)
+    };
     let settings = [
         ("WHATSAPP_LEASE_TTL_MS", "4000"),
         ("OUTBOX_ACK_TIMEOUT_MS", "3000"),
@@ -47,8 +52,8 @@ async fn each_reply_is_seen_once_and_in_order_through_kills_of_worker_and_agent(
                 .send(&theatre.shop.jid(), &content)
                 .expect("the server accepts it");
             written[who].push(format!("re: {text}"));
-            // justified: the pace of the load, not a wait for anything. A life is long enough to send.
-            tokio::time::sleep(Duration::from_millis(chance.random_range(1..150))).await;
+            // justified: the pace of the load, not a wait for anything.
+            tokio::time::sleep(Duration::from_millis(chance.random_range(1..pace))).await;
         }
         worker.kill().await.expect("ours");
         worker = theatre.stage.start("one").expect("starts");

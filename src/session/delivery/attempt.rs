@@ -18,6 +18,7 @@ use crate::session::send::{self, Line};
 use crate::session::typing;
 use crate::store::{Claimed, Dispatch, Fence, Recovered, Settled, Store, StoreError};
 use crate::telemetry::event::{self, Event};
+use crate::telemetry::meters;
 
 /// What every attempt needs.
 pub(super) struct Desk {
@@ -61,6 +62,7 @@ impl Desk {
             Err(outcome) => outcome,
         };
         let took = Boot::now().since(began);
+        meters::attempted(took);
         loop {
             let settled =
                 self.store

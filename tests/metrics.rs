@@ -1,0 +1,121 @@
+//! What Prometheus reads of a worker, and the rules and pictures made of it.
+
+use std::collections::HashMap;
+use std::time::Duration;
+
+use whatsapp_worker::rehearsal::Worker;
+use whatsapp_worker::rehearsal::proxy::Weather;
+
+use crate::theatre::{Engine, PATIENCE, Theatre, on_each_engine};
+
+on_each_engine!(a_scrape_tells_what_the_worker_holds_does_and_has_counted);
+
+const SERVING: (&str, &str) = ("METRICS_LISTEN", "127.0.0.1:0");
+
+/// Where the worker is scraped.
+async fn place(worker: &Worker) -> String {
+    let mut lines = worker.lines();
+    let listening = |line: &&serde_json::Value| line["setting"] == "METRICS_LISTEN";
+    let said = lines.wait_for(|lines| lines.iter().any(|line| listening(&line)));
+    let said = tokio::time::timeout(PATIENCE, said).await;
+    let said = said.expect("in time").expect("it lives");
+    let line = said.iter().find(listening).expect("waited for");
+    format!(
+        "http://{}/metrics",
+        line["address"].as_str().expect("a text")
+    )
+}
+
+/// Every sample, by its name and labels.
+async fn scrape(place: &str) -> (HashMap<String, f64>, String) {
+    let answer = reqwest::get(place).await.expect("it listens");
+    assert_eq!(answer.status(), 200);
+    let text = answer.text().await.expect("a text");
+    assert!(text.ends_with("# EOF\n"));
+    let samples = text.lines().filter(|line| !line.starts_with('#'));
+    let samples = samples.map(|line| {
+        let (name, value) = line.rsplit_once(' ').expect("a sample");
+        (name.to_owned(), value.parse().expect("a number"))
+    });
+    (samples.collect(), text)
+}
+
+/// Scrapes until `name` is `wanted`.
+async fn until(place: &str, name: &str, wanted: f64) -> (HashMap<String, f64>, String) {
+    let looking = async {
+        loop {
+            let (samples, text) = scrape(place).await;
+            if samples.get(name) == Some(&wanted) {
+                return (samples, text);
+            }
+            // justified: it is another process's number, and a scrape is how it is told.
+            tokio::time::sleep(Duration::from_millis(100)).await;
+        }
+    };
+    match tokio::time::timeout(PATIENCE, looking).await {
+        Ok(found) => found,
+        Err(_) => panic!("{name} is not {wanted}: {}", scrape(place).await.1),
+    }
+}
+
+async fn a_scrape_tells_what_the_worker_holds_does_and_has_counted(engine: Engine) {
+    let theatre = Theatre::open_on(engine, &[SERVING]).await;
+    let worker = theatre.linked_worker("one").await;
+    let standby = theatre.stage.start("two").expect("starts");
+    let (holds, waits) = (place(&worker).await, place(&standby).await);
+    let asked = theatre.text("hello");
+    theatre.jobs_of(std::slice::from_ref(&asked)).await;
+    let jobs = r#"wa_jobs{account="default",status="pending"}"#;
+    let (samples, text) = until(&holds, jobs, 1.0).await;
+    let is = |name: &str, value: f64| assert_eq!(samples.get(name), Some(&value), "{name}");
+    is("wa_store_up", 1.0);
+    is(r#"wa_lease_held{account="default"}"#, 1.0);
+    is(
+        r#"wa_session_state{account="default",state="connected",reason=""}"#,
+        1.0,
+    );
+    is(
+        r#"wa_inbound_messages_total{account="default",result="queued"}"#,
+        1.0,
+    );
+    is(
+        r#"wa_lease_transitions_total{account="default",result="acquired"}"#,
+        1.0,
+    );
+    assert!(samples["wa_inbound_commit_seconds_count"] >= 1.0);
+    assert!(samples[r#"wa_job_oldest_seconds{account="default"}"#] >= 0.0);
+    assert!(samples["process_resident_memory_bytes"] > 1e6);
+    assert!(samples["process_open_fds"] > 3.0);
+    for person in [&theatre.shop, &theatre.alice] {
+        let number = person.phone_number();
+        assert!(!text.contains(number.trim_start_matches('+')), "a number");
+        assert!(!text.contains(person.lid().user.as_str()), "an address");
+    }
+    let (samples, _) = until(&waits, jobs, 1.0).await;
+    assert_eq!(
+        samples[r#"wa_lease_held{account="default"}"#], 0.0,
+        "its standby"
+    );
+    assert!(
+        !samples
+            .keys()
+            .any(|name| name.starts_with("wa_session_state"))
+    );
+}
+
+#[tokio::test]
+async fn a_store_that_does_not_answer_is_told_and_hides_nothing_else() {
+    let theatre = Theatre::open_on(Engine::Postgres, &[SERVING]).await;
+    let worker = theatre.linked_worker("one").await;
+    let place = place(&worker).await;
+    until(&place, "wa_store_up", 1.0).await;
+    theatre.road().set(Weather::Held);
+    let (samples, _) = until(&place, "wa_store_up", 0.0).await;
+    assert_eq!(
+        samples[r#"wa_session_connections_total{account="default"}"#],
+        1.0
+    );
+    assert!(samples["process_open_fds"] > 3.0);
+    theatre.road().set(Weather::Fair);
+    until(&place, "wa_store_up", 1.0).await;
+}
