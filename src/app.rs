@@ -20,6 +20,7 @@ use crate::fleet::share::Worker;
 use crate::ids::{AccountId, OwnerId};
 use crate::jobs::Queue;
 use crate::lease::keeper::Leases;
+use crate::notify::Manager;
 use crate::outbound::media::Accepting;
 use crate::session::asked::Bell;
 use crate::session::endpoint::Network;
@@ -102,6 +103,8 @@ pub struct App {
     shared: Option<Shared>,
     /// What answers agents and probes.
     service: Service,
+    /// What is told how the process does.
+    manager: Manager,
 }
 
 impl App {
@@ -123,6 +126,7 @@ impl App {
                 store: shared.store.clone(),
                 owner: shared.owner.clone(),
                 shared: Some(shared),
+                manager: Manager::of_environment(),
             });
         }
         let store = open_store(&config).await?;
@@ -135,6 +139,7 @@ impl App {
             queue,
             store,
             shared: None,
+            manager: Manager::of_environment(),
         })
     }
 
@@ -153,7 +158,12 @@ impl App {
             }
         };
         let serving = self.service.run(&self.config, stop.clone());
-        tokio::join!(serving, chores, operating);
+        let working = async { tokio::join!(serving, chores, operating) };
+        // In one task with the work: when that is stuck, so are the signs of life. They never end.
+        tokio::select! {
+            _ = working => {}
+            () = self.manager.keep_told(&stop) => {}
+        }
         self.store.close().await;
         info!("[whatsapp] Stopped");
     }

@@ -9,15 +9,19 @@ macro_rules! put {
 
 mod accounts;
 mod auth;
+mod completions;
 mod config;
 mod confirm;
 mod conversations;
 #[cfg(feature = "simulator")]
 mod demo;
 mod doctor;
+mod examples;
+mod healthcheck;
 mod jobs;
 mod lease;
 mod link;
+mod man;
 mod media;
 mod outbox;
 mod run;
@@ -30,7 +34,7 @@ mod workers;
 use std::io::Write;
 use std::process::ExitCode;
 
-use clap::{Parser, Subcommand, ValueEnum};
+use clap::{CommandFactory, FromArgMatches, Parser, Subcommand, ValueEnum};
 
 use crate::app::StartError;
 use crate::config::{Config, ConfigError, Values};
@@ -98,6 +102,12 @@ enum Command {
     Config(config::ConfigCommand),
     /// Check settings, store, keys and network, and say what to do.
     Doctor(doctor::Doctor),
+    /// Ask the worker of this machine how it is; the exit code tells.
+    Healthcheck(healthcheck::Healthcheck),
+    /// Print what a shell needs to complete commands.
+    Completions(completions::Completions),
+    /// Write manual pages.
+    Man(man::Man),
 }
 
 /// Why a command failed, by what its caller should do about it.
@@ -150,6 +160,16 @@ impl From<ConfigError> for CliError {
     }
 }
 
+impl From<Vec<ConfigError>> for CliError {
+    fn from(errors: Vec<ConfigError>) -> Self {
+        let lines: Vec<String> = errors.iter().map(ToString::to_string).collect();
+        Self::Config(match lines.len() {
+            1 => lines.concat(),
+            n => format!("{n} settings must be corrected:\n  {}", lines.join("\n  ")),
+        })
+    }
+}
+
 impl From<StartError> for CliError {
     fn from(error: StartError) -> Self {
         match error {
@@ -184,6 +204,17 @@ impl From<std::io::Error> for CliError {
 }
 
 impl Cli {
+    /// What the process was started with; ends it with exit code 2 and the usage when that is wrong.
+    pub fn from_arguments() -> Self {
+        let matches = Self::described().get_matches();
+        Self::from_arg_matches(&matches).unwrap_or_else(|error| error.exit())
+    }
+
+    /// All commands with their options and examples.
+    fn described() -> clap::Command {
+        examples::add(Self::command())
+    }
+
     /// Runs the command to its end.
     pub fn run(self) -> ExitCode {
         let sink = match self.command {
@@ -231,18 +262,26 @@ impl Cli {
             Command::Accounts(command) => command.run(output).await,
             Command::Workers(command) => command.run(output).await,
             Command::Auth(command) => command.run(output).await,
-            Command::Media(command) => command.run().await,
+            Command::Media(command) => command.run(output).await,
             Command::Config(command) => command.run(output),
             Command::Doctor(command) => command.run(output).await,
+            Command::Healthcheck(command) => command.run(output).await,
+            Command::Completions(command) => command.run(),
+            Command::Man(command) => command.run(),
         }
     }
 }
 
 /// Loads the settings and says what was set in vain.
 fn load_config() -> Result<Config, CliError> {
-    let values = Values::load()?;
+    let (values, mut problems) = Values::gather();
     for notice in values.notices() {
         tracing::warn!("{notice}");
     }
-    Ok(Config::parse(&values)?)
+    match Config::parse_whole(&values) {
+        Ok(config) if problems.is_empty() => return Ok(config),
+        Ok(_) => {}
+        Err(more) => problems.extend(more),
+    }
+    Err(problems.into())
 }

@@ -6,6 +6,7 @@ mod accounts;
 mod agents;
 mod api;
 mod outbox;
+mod problems;
 pub mod settings;
 mod source;
 

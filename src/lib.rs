@@ -15,6 +15,7 @@ pub mod inbound;
 pub mod jobs;
 pub mod lease;
 pub mod metrics;
+pub mod notify;
 pub mod outbound;
 #[cfg(feature = "simulator")]
 pub mod rehearsal;

@@ -2,10 +2,9 @@
 
 use std::process::ExitCode;
 
-use clap::Parser;
 use whatsapp_worker::cli::Cli;
 
 fn main() -> ExitCode {
     whatsapp_worker::session::install_crypto_provider();
-    Cli::parse().run()
+    Cli::from_arguments().run()
 }

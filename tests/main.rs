@@ -4,6 +4,7 @@ mod agents;
 mod auth;
 mod bad_input;
 mod deaf;
+mod deploy;
 mod faults;
 mod fleet;
 mod interop;

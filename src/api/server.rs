@@ -21,6 +21,11 @@ const MOST_CONNECTIONS: usize = 1024;
 /// How long a client may take for a request's head. It bounds an idle connection too.
 const HEAD_PATIENCE: Duration = Duration::from_secs(75);
 
+/// A request's head may have so many headers, and with its first line so many bytes; more is answered
+/// with 431.
+const MOST_HEADERS: usize = 64;
+const MOST_HEAD_BYTES: usize = 32 << 10;
+
 /// How long to wait when the system has no room for a connection, or another process the address.
 const PAUSE: Duration = Duration::from_secs(1);
 
@@ -125,6 +130,8 @@ async fn converse(stream: TcpStream, router: Router, stop: CancellationToken) {
         http1::Builder::new()
             .timer(TokioTimer::new())
             .header_read_timeout(HEAD_PATIENCE)
+            .max_headers(MOST_HEADERS)
+            .max_buf_size(MOST_HEAD_BYTES)
             .serve_connection(TokioIo::new(stream), service)
     );
     // The connection goes on below when stop wins.

@@ -1,21 +1,20 @@
 //! `doctor`: checks what a worker needs, and says what to do about each failure.
 
-use std::time::Duration;
+mod network;
+mod store;
+
+use std::path::Path;
 
 use clap::Args;
 use serde_json::json;
 
 use super::table::print;
-use super::{CliError, Output, chain};
-use crate::app::{auth_home, open_store};
-use crate::clock::{self, Boot};
+use super::{CliError, Output};
+use crate::app::auth_home;
 use crate::config::{Config, Values};
-use crate::lease::trust::Trust;
-use crate::session::endpoint::Network;
-use crate::session::transport::WsTransportFactory;
 
-/// A store that answers slower than this makes heartbeats late.
-const SLOW: Duration = Duration::from_millis(500);
+/// Less room than this on a disk is a failure.
+const ENOUGH_MIB: u64 = 100;
 
 #[derive(Debug, Args)]
 pub(super) struct Doctor {
@@ -24,147 +23,147 @@ pub(super) struct Doctor {
     offline: bool,
 }
 
-/// One check: what it found, and the cure when it failed.
+/// One check.
 struct Finding {
     check: &'static str,
-    outcome: Result<String, String>,
+    verdict: Verdict,
+}
+
+enum Verdict {
+    /// What was found.
+    Fine(String),
+    /// What does not matter, or could not be looked at, and why.
+    Passed(String),
+    /// What is wrong, and what to do about it.
+    Failed { problem: String, cure: String },
+}
+
+impl Finding {
+    fn fine(check: &'static str, detail: impl Into<String>) -> Self {
+        Self {
+            check,
+            verdict: Verdict::Fine(detail.into()),
+        }
+    }
+
+    fn passed(check: &'static str, why: impl Into<String>) -> Self {
+        Self {
+            check,
+            verdict: Verdict::Passed(why.into()),
+        }
+    }
+
+    fn failed(check: &'static str, problem: impl Into<String>, cure: impl Into<String>) -> Self {
+        Self {
+            check,
+            verdict: Verdict::Failed {
+                problem: problem.into(),
+                cure: cure.into(),
+            },
+        }
+    }
 }
 
 impl Doctor {
     pub(super) async fn run(self, output: Output) -> Result<(), CliError> {
         let findings = self.examine().await;
-        let failed = findings.iter().filter(|f| f.outcome.is_err()).count();
-        let rows = findings.iter().map(|finding| {
-            let (verdict, detail) = match &finding.outcome {
-                Ok(detail) => ("ok", detail),
-                Err(detail) => ("FAILED", detail),
+        let total = findings.len();
+        let mut failed = 0;
+        let rows = findings.into_iter().map(|finding| {
+            let (verdict, detail, cure) = match finding.verdict {
+                Verdict::Fine(detail) => ("ok", detail, json!(null)),
+                Verdict::Passed(why) => ("-", why, json!(null)),
+                Verdict::Failed { problem, cure } => {
+                    failed += 1;
+                    ("FAILED", problem, json!(cure))
+                }
             };
-            vec![json!(finding.check), json!(verdict), json!(detail)]
+            vec![json!(finding.check), json!(verdict), json!(detail), cure]
         });
-        print(output, &["check", "verdict", "detail"], rows.collect());
+        let rows = rows.collect();
+        print(output, &["check", "verdict", "detail", "whatToDo"], rows);
         match failed {
             0 => Ok(()),
-            n => Err(CliError::Failed(format!(
-                "{n} of {} checks failed",
-                findings.len()
+            failed => Err(CliError::Failed(format!(
+                "{failed} of {total} checks failed"
             ))),
         }
     }
 
     async fn examine(&self) -> Vec<Finding> {
-        let mut findings = Vec::new();
-        let config = Values::load()
-            .and_then(|values| Config::parse(&values))
-            .and_then(|config| config.auth.check_for_worker().map(|()| config));
-        let config = match config {
+        let (values, problems) = Values::gather();
+        let mut findings: Vec<_> = problems.into_iter().map(wrong_setting).collect();
+        let notices = values.notices().iter();
+        findings.extend(notices.map(|notice| Finding::passed("settings", notice.clone())));
+        let config = match Config::parse_for_worker(&values) {
             Ok(config) => config,
-            Err(error) => {
-                findings.push(Finding {
-                    check: "settings",
-                    outcome: Err(error.to_string()),
-                });
+            Err(problems) => {
+                findings.extend(problems.into_iter().map(wrong_setting));
                 return findings;
             }
         };
-        findings.push(Finding {
-            check: "settings",
-            outcome: Ok("they fit together".to_owned()),
-        });
-        findings.push(Finding {
-            check: "auth key",
-            outcome: auth_home(&config.auth)
-                .map_err(|error| error.to_string())
-                .and_then(|home| {
-                    let ring = home.ring().map_err(|error| error.to_string())?;
-                    Ok(format!("{} in {}", ring.id(), home.dir.display()))
-                }),
-        });
-        store(&config, &mut findings).await;
-        if !self.offline {
-            findings.push(Finding {
-                check: "whatsapp",
-                outcome: whatsapp(&config).await,
-            });
+        if findings.is_empty() {
+            findings.push(Finding::fine("settings", "they fit together"));
+        }
+        if config.role.operates() {
+            findings.push(auth_key(&config));
+            findings.push(disk("disk of auth state", &config.auth.dir));
+        }
+        store::examine(&config, &mut findings).await;
+        match (config.role.operates(), self.offline) {
+            (true, false) => network::examine(&config, &mut findings).await,
+            (true, true) => findings.push(Finding::passed("whatsapp", "not asked: --offline")),
+            (false, _) => findings.push(Finding::passed("whatsapp", "not needed by this role")),
         }
         findings
     }
 }
 
-async fn store(config: &Config, findings: &mut Vec<Finding>) {
-    let store = match open_store(config).await {
-        Ok(store) => store,
+/// The text of a wrong setting tells its cure.
+fn wrong_setting(error: crate::config::ConfigError) -> Finding {
+    let settings = error.settings().join(", ");
+    Finding::failed(
+        "settings",
+        error.to_string(),
+        format!("correct {settings}; `whatsapp-worker config print` tells where it comes from"),
+    )
+}
+
+fn auth_key(config: &Config) -> Finding {
+    let ring = auth_home(&config.auth)
+        .map_err(|error| error.to_string())
+        .and_then(|home| home.ring().map_err(|error| error.to_string()));
+    match ring {
+        Ok(ring) => Finding::fine(
+            "auth key",
+            format!("{}, for {}", ring.id(), config.auth.dir.display()),
+        ),
+        Err(problem) => Finding::failed(
+            "auth key",
+            problem,
+            "give the key that sealed the auth state in WHATSAPP_AUTH_KEY or WHATSAPP_AUTH_KEY_FILE, or put auth.key back into WHATSAPP_AUTH_DIR, which this process must be able to write",
+        ),
+    }
+}
+
+fn disk(check: &'static str, path: &Path) -> Finding {
+    let stat = match rustix::fs::statvfs(path) {
+        Ok(stat) => stat,
         Err(error) => {
-            findings.push(Finding {
-                check: "store",
-                outcome: Err(error.to_string()),
-            });
-            return;
+            return Finding::failed(
+                check,
+                format!("{}: {error}", path.display()),
+                "mount it, and let this process read and write it",
+            );
         }
     };
-    let asked = Boot::now();
-    let answer = store.now_ms().await;
-    let took = Boot::now().since(asked);
-    findings.push(Finding {
-        check: "store",
-        outcome: match &answer {
-            Ok(_) if took < SLOW => Ok(format!(
-                "{} at {}, answers in {} ms",
-                store.engine(),
-                store.place(),
-                took.as_millis()
-            )),
-            Ok(_) => Err(format!(
-                "it answers in {} ms: heartbeats will be late; move it closer, or to a faster disk",
-                took.as_millis()
-            )),
-            Err(error) => Err(error.to_string()),
-        },
-    });
-    if let Ok(now) = answer {
-        let offset = now - clock::wall_ms();
-        findings.push(Finding {
-            check: "clock",
-            outcome: if offset.abs() < 5_000 {
-                Ok(format!("{offset} ms from the store's"))
-            } else {
-                Err(format!("{offset} ms from the store's: leases do not mind, but times in logs are wrong; set the clock"))
-            },
-        });
-    }
-    if let Some(file) = store.file() {
-        findings.push(Finding {
-            check: "disk",
-            outcome: free_space(file),
-        });
-    }
-}
-
-fn free_space(path: &std::path::Path) -> Result<String, String> {
-    const ENOUGH_MIB: u64 = 100;
-    let stat = rustix::fs::statvfs(path).map_err(|error| error.to_string())?;
     let mib = stat.f_bavail.saturating_mul(stat.f_frsize) >> 20;
     if mib >= ENOUGH_MIB {
-        Ok(format!("{mib} MiB free"))
-    } else {
-        Err(format!(
-            "only {mib} MiB free: make room, a full disk stops the intake"
-        ))
+        return Finding::fine(check, format!("{mib} MiB free"));
     }
-}
-
-/// Name, proxy, TLS and WebSocket, without logging in.
-async fn whatsapp(config: &Config) -> Result<String, String> {
-    let network = Network::new(config.network.clone()).map_err(|error| error.to_string())?;
-    let url = network.ws_url().to_string();
-    let trust = Trust::until(Boot::now().plus(Duration::from_mins(1)));
-    let factory = WsTransportFactory::new(std::sync::Arc::new(network), trust);
-    let asked = Boot::now();
-    match factory.connect().await {
-        Ok((transport, _events)) => {
-            let took = Boot::now().since(asked);
-            transport.close().await;
-            Ok(format!("{url} answers in {} ms", took.as_millis()))
-        }
-        Err(error) => Err(format!("{url}: {}", chain(&error))),
-    }
+    Finding::failed(
+        check,
+        format!("only {mib} MiB free at {}", path.display()),
+        "make room: a full disk stops the intake",
+    )
 }

@@ -3,8 +3,10 @@
 use std::path::PathBuf;
 
 use clap::Subcommand;
+use serde_json::json;
 
-use super::{CliError, chain, load_config};
+use super::table::print_one;
+use super::{CliError, Output, chain, load_config};
 use crate::app::existing_store;
 use crate::ids::JobId;
 use crate::inbound::message::Content;
@@ -25,7 +27,7 @@ pub(super) enum Media {
 }
 
 impl Media {
-    pub(super) async fn run(self) -> Result<(), CliError> {
+    pub(super) async fn run(self, output: Output) -> Result<(), CliError> {
         let Self::Get { job, out } = self;
         let config = load_config()?;
         let store = existing_store(&config).await?;
@@ -50,11 +52,13 @@ impl Media {
             .download(media, kind, &out)
             .await
             .map_err(|error| CliError::Failed(chain(&error)))?;
-        put!(
-            "{} bytes, SHA-256 {}, in {}",
-            size,
-            media.sha256,
-            out.display()
+        print_one(
+            output,
+            vec![
+                ("file", json!(out.display().to_string())),
+                ("bytes", json!(size)),
+                ("sha256", json!(media.sha256.to_string())),
+            ],
         );
         Ok(())
     }

@@ -2,8 +2,9 @@
 
 use std::io::IsTerminal;
 
+use rustix::process::{Resource, getrlimit, setrlimit};
 use tokio::task::JoinSet;
-use tracing::info;
+use tracing::{info, warn};
 
 use super::link::show_in_terminal;
 use super::{CliError, load_config};
@@ -18,6 +19,7 @@ pub(super) async fn run() -> Result<(), CliError> {
             "SIMULATOR BUILD: the server's certificate is not checked, WhatsApp's own hosts are refused. Not for production."
         );
     }
+    allow_many_open_files();
     let app = App::build(config).await?;
     let shutdown = Shutdown::listen(app.config.shutdown_grace)?;
     info!(
@@ -41,4 +43,13 @@ pub(super) async fn run() -> Result<(), CliError> {
     })
     .await;
     Ok(())
+}
+
+/// Systems start processes with few files for the sake of old programs; connections are files too.
+fn allow_many_open_files() {
+    let mut limit = getrlimit(Resource::Nofile);
+    limit.current = limit.maximum;
+    if let Err(error) = setrlimit(Resource::Nofile, limit) {
+        warn!(%error, "the limit of open files stays as it is");
+    }
 }

@@ -285,19 +285,39 @@ pub fn find(name: &str) -> Option<&'static Setting> {
     SETTINGS.iter().find(|setting| setting.name == name)
 }
 
+/// The settings of a production build.
+fn production() -> impl Iterator<Item = &'static Setting> {
+    SETTINGS
+        .iter()
+        .filter(|setting| !setting.name.starts_with("SIMULATOR_"))
+}
+
+/// All settings of a production build as a table in Markdown, as the README has it.
+pub fn markdown() -> String {
+    let mut table = "| Setting | Default | Meaning |\n|---|---|---|\n".to_owned();
+    for setting in production() {
+        let Setting { name, help, .. } = setting;
+        let default = match setting.default {
+            "" => String::new(),
+            default => format!("`{default}`"),
+        };
+        let file = match setting.shown {
+            Shown::Whole => String::new(),
+            Shown::AsPlace => format!(" (`{name}_FILE` names a file that holds it)"),
+            Shown::Never => format!(" (secret; also `{name}_FILE`)"),
+        };
+        let help = help.replace('|', "\\|");
+        table.push_str(&format!("| `{name}` | {default} | {help}{file} |\n"));
+    }
+    table
+}
+
 /// Every setting with its default, commented out: a configuration file to begin with.
 pub const DEFAULT_FILE: &str = include_str!("../../config.default.toml");
 
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    /// The settings that a production build has.
-    fn production() -> impl Iterator<Item = &'static Setting> {
-        SETTINGS
-            .iter()
-            .filter(|setting| !setting.name.starts_with("SIMULATOR_"))
-    }
 
     #[test]
     fn the_default_file_names_every_setting_with_its_default() {
@@ -320,14 +340,13 @@ mod tests {
     }
 
     #[test]
-    fn the_readme_tells_every_setting() {
+    fn the_readme_has_the_table_of_config_print_markdown() {
         let readme = include_str!("../../README.md");
-        for setting in production() {
-            assert!(
-                readme.contains(&format!("`{}`", setting.name)),
-                "{}",
-                setting.name
-            );
-        }
+        let (_, rest) = readme.split_once("<!-- settings -->\n").expect("a mark");
+        let (table, _) = rest.split_once("<!-- /settings -->").expect("its end");
+        assert!(
+            table == markdown(),
+            "put the output of `whatsapp-worker config print --markdown` between the marks"
+        );
     }
 }

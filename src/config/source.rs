@@ -44,9 +44,7 @@ impl Values {
     /// # Errors
     /// [`ConfigError::File`]; [`ConfigError::Value`] for a name in the file that is no setting.
     pub fn load() -> Result<Self, ConfigError> {
-        Self::from_environment(std::env::vars_os().filter_map(|(name, value)| {
-            Some((name.into_string().ok()?, value.into_string().ok()?))
-        }))
+        Self::from_environment(environment())
     }
 
     /// The same from a given environment.
@@ -56,14 +54,36 @@ impl Values {
     pub fn from_environment(
         environment: impl IntoIterator<Item = (String, String)>,
     ) -> Result<Self, ConfigError> {
+        let (values, mut problems) = Self::gather_from(environment);
+        if problems.is_empty() {
+            Ok(values)
+        } else {
+            Err(problems.remove(0))
+        }
+    }
+
+    /// As [`Values::load`], but with everything that is wrong, and what could be read besides.
+    pub fn gather() -> (Self, Vec<ConfigError>) {
+        Self::gather_from(environment())
+    }
+
+    fn gather_from(
+        environment: impl IntoIterator<Item = (String, String)>,
+    ) -> (Self, Vec<ConfigError>) {
+        let mut problems = Vec::new();
         let environment: BTreeMap<String, String> = environment.into_iter().collect();
         let mut values: BTreeMap<_, _> = SETTINGS
             .iter()
             .map(|setting| (setting.name, (setting.default.to_owned(), Origin::Default)))
             .collect();
         if let Some(path) = environment.get("WHATSAPP_CONFIG_FILE") {
-            for (setting, value) in read_file(Path::new(path))? {
-                values.insert(setting.name, (value, Origin::File(PathBuf::from(path))));
+            for entry in read_file(Path::new(path)) {
+                match entry {
+                    Ok((setting, value)) => {
+                        values.insert(setting.name, (value, Origin::File(PathBuf::from(path))));
+                    }
+                    Err(error) => problems.push(error),
+                }
             }
         }
         for setting in SETTINGS {
@@ -72,15 +92,33 @@ impl Values {
             } else if setting.has_file()
                 && let Some(path) = environment.get(&format!("{}_FILE", setting.name))
             {
-                let value = std::fs::read_to_string(path).map_err(|error| {
-                    ConfigError::File(format!("{}_FILE is {path:?}: {error}", setting.name))
-                })?;
-                let origin = Origin::SecretFile(PathBuf::from(path));
-                values.insert(setting.name, (value.trim().to_owned(), origin));
+                match std::fs::read_to_string(path) {
+                    Ok(value) => {
+                        let origin = Origin::SecretFile(PathBuf::from(path));
+                        values.insert(setting.name, (value.trim().to_owned(), origin));
+                    }
+                    Err(error) => problems.push(ConfigError::File(format!(
+                        "{}_FILE is {path:?}: {error}; name a file that this process may read",
+                        setting.name
+                    ))),
+                }
             }
         }
         let notices = environment.keys().filter_map(|name| notice(name)).collect();
-        Ok(Self { values, notices })
+        (Self { values, notices }, problems)
+    }
+
+    /// Gives those of `names` that are set their defaults again; `false`: none was set.
+    pub(super) fn put_aside(&mut self, names: &[&'static str]) -> bool {
+        let mut any = false;
+        for &name in names {
+            let default = settings::find(name).map_or("", |setting| setting.default);
+            let old = self
+                .values
+                .insert(name, (default.to_owned(), Origin::Default));
+            any |= old.is_some_and(|(_, origin)| origin != Origin::Default);
+        }
+        any
     }
 
     /// What was set but does nothing: misspelt names and names of later versions.
@@ -129,6 +167,11 @@ impl Values {
     }
 }
 
+fn environment() -> impl Iterator<Item = (String, String)> {
+    std::env::vars_os()
+        .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)))
+}
+
 fn notice(name: &str) -> Option<String> {
     if NOT_YET.contains(&name) {
         return Some(format!(
@@ -144,17 +187,23 @@ fn notice(name: &str) -> Option<String> {
     })
 }
 
-fn read_file(path: &Path) -> Result<Vec<(&'static Setting, String)>, ConfigError> {
+fn read_file(path: &Path) -> Vec<Result<(&'static Setting, String), ConfigError>> {
     let file = |problem: String| {
         ConfigError::File(format!(
             "WHATSAPP_CONFIG_FILE {}: {problem}",
             path.display()
         ))
     };
-    let text = std::fs::read_to_string(path).map_err(|error| file(error.to_string()))?;
-    let table: toml::Table = text
-        .parse()
-        .map_err(|error: toml::de::Error| file(error.to_string()))?;
+    let table = std::fs::read_to_string(path)
+        .map_err(|error| file(error.to_string()))
+        .and_then(|text| {
+            text.parse()
+                .map_err(|error: toml::de::Error| file(error.to_string()))
+        });
+    let table: toml::Table = match table {
+        Ok(table) => table,
+        Err(error) => return vec![Err(error)],
+    };
     table
         .into_iter()
         .map(|(key, value)| {

@@ -10,7 +10,7 @@ use sqlx::raw_sql;
 
 use super::connections::{Connections, Tx};
 use super::error::sqlstate;
-use super::{Engine, Result, StoreError};
+use super::{Engine, Result, Store, StoreError};
 use crate::clock::Boot;
 
 /// The text of each migration; its number is its place, from 1.
@@ -68,6 +68,19 @@ pub(super) async fn migrate(store: &Connections, engine: Engine, place: &str) ->
             }
             Err(error) => return Err(error),
         }
+    }
+}
+
+impl Store {
+    /// The version of the schema, and the newest that this binary knows.
+    ///
+    /// # Errors
+    /// The store's.
+    pub async fn schema_version(&self) -> Result<(i64, i64)> {
+        let version = sqlx::query_scalar("SELECT version FROM schema_meta")
+            .fetch_one(&self.readers)
+            .await?;
+        Ok((version, VERSION))
     }
 }
 
