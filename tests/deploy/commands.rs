@@ -1,6 +1,8 @@
 use std::process::Stdio;
 
+use rustix::process::{Pid, Signal};
 use serde_json::Value;
+use tokio::io::{AsyncBufReadExt, BufReader};
 
 use super::{bare, free_address, run, text};
 use crate::theatre::{PATIENCE, Theatre};
@@ -168,34 +170,44 @@ async fn completions_and_manual_pages_tell_every_command_and_need_no_settings() 
 async fn each_kind_of_failure_has_its_exit_code() {
     let theatre = Theatre::open().await;
     let mut worker = theatre.linked_worker("one").await;
-    worker.kill().await.expect("ours");
+    assert_eq!(worker.terminate().await.expect("ours"), Some(0));
     let stage = &theatre.stage;
     let code = async |arguments: &[&str]| run(stage, arguments).await.status.code();
     assert_eq!(code(&["accounts", "list"]).await, Some(0));
     assert_eq!(code(&["jobs", "show", "none"]).await, Some(1));
     assert_eq!(code(&["jobs", "show"]).await, Some(2));
     assert_eq!(code(&["jobs", "lists"]).await, Some(2));
-    // Nobody hears of it: the holder is dead, and there is no other worker.
-    let held = run(stage, &["lease", "transfer", "default", "--to", "two"]).await;
-    assert_ne!(held.status.code(), Some(0), "{}", text(&held.stderr));
-    let mut far = theatre.stage.clone();
-    far.store_url = "postgres://worker@127.0.0.1:1/whatsapp".to_owned();
-    let output = run(&far, &["jobs", "list"]).await;
+    let mut other = stage.clone();
+    other.store_url = "postgres://worker@127.0.0.1:1/whatsapp".to_owned();
+    let output = run(&other, &["jobs", "list"]).await;
     assert_eq!(output.status.code(), Some(69), "{}", text(&output.stderr));
-    far.store_url = "mysql://127.0.0.1/whatsapp".to_owned();
-    let output = run(&far, &["jobs", "list"]).await;
+    other.store_url = "mysql://127.0.0.1/whatsapp".to_owned();
+    let output = run(&other, &["jobs", "list"]).await;
     assert_eq!(output.status.code(), Some(78), "{}", text(&output.stderr));
-    let mut other = theatre.stage.clone();
-    other
-        .settings
-        .insert("WHATSAPP_AUTH_KEY".to_owned(), "11".repeat(32));
-    let output = run(&other, &["auth", "keys", "verify"]).await;
+    // The auth state was sealed with a key that is not there any more.
+    let mut other = stage.clone();
+    let no_key = ("WHATSAPP_AUTH_KEY".to_owned(), String::new());
+    other.settings.extend([no_key]);
+    let output = run(&other, &["run"]).await;
     assert_eq!(output.status.code(), Some(77), "{}", text(&output.stderr));
-    // A frozen holder cannot be asked, and its lease has not run out.
-    let worker = stage.start("two").expect("starts");
-    theatre.connected(&worker, 1).await;
-    worker.freeze().await.expect("ours");
-    let held = run(stage, &["auth", "migrate", "default", "--to", "remote"]).await;
-    worker.thaw().expect("ours");
-    assert_eq!(held.status.code(), Some(75), "{}", text(&held.stderr));
+}
+
+#[tokio::test]
+async fn who_stops_before_it_is_done_may_try_later() {
+    let theatre = Theatre::open().await;
+    let mut linking = theatre
+        .stage
+        .command("operator", &["link", "--raw"])
+        .stdout(Stdio::piped())
+        .spawn()
+        .expect("starts");
+    let output = linking.stdout.take().expect("piped");
+    let mut codes = BufReader::new(output).lines();
+    let code = tokio::time::timeout(PATIENCE, codes.next_line()).await;
+    assert!(code.expect("in time").expect("a line").is_some());
+    let pid = linking.id().and_then(|pid| i32::try_from(pid).ok());
+    let pid = pid.and_then(Pid::from_raw).expect("it runs");
+    rustix::process::kill_process(pid, Signal::TERM).expect("ours");
+    let ended = linking.wait().await.expect("ours");
+    assert_eq!(ended.code(), Some(75));
 }

@@ -196,7 +196,7 @@ fn the_compose_file_names_settings_that_exist_and_publishes_on_loopback_alone() 
             assert!(port.starts_with("127.0.0.1:"), "{name}: {port}");
         }
     }
-    let made = read("deploy/compose/secrets");
+    let made = read("deploy/compose/make-secrets");
     for secret in secrets.keys() {
         assert!(made.contains(secret.as_str()), "{secret} is not made");
     }
