@@ -131,7 +131,7 @@ async fn converse(stream: TcpStream, router: Router, stop: CancellationToken) {
             .timer(TokioTimer::new())
             .header_read_timeout(HEAD_PATIENCE)
             .max_headers(MOST_HEADERS)
-            .max_buf_size(MOST_HEAD_BYTES)
+            .max_header_size(MOST_HEAD_BYTES)
             .serve_connection(TokioIo::new(stream), service)
     );
     // The connection goes on below when stop wins.

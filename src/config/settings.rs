@@ -1,6 +1,8 @@
 //! The closed list of settings. Everything that shows or checks settings reads this table: loading,
 //! `config print`, the commented default file and the README's table.
 
+use crate::session::endpoint::without_credentials;
+
 /// One setting.
 #[derive(Debug)]
 pub struct Setting {
@@ -22,6 +24,8 @@ pub enum Shown {
     Whole,
     /// A store's URL, without its password.
     AsPlace,
+    /// A URL, without the user and password in it.
+    AsUrl,
     /// Nothing.
     Never,
 }
@@ -37,6 +41,7 @@ impl Setting {
         match self.shown {
             Shown::Whole => value.to_owned(),
             Shown::AsPlace => crate::store::shown(value),
+            Shown::AsUrl => without_credentials(value),
             Shown::Never => "…".to_owned(),
         }
     }
@@ -177,11 +182,12 @@ pub const SETTINGS: &[Setting] = &[
         "wss://web.whatsapp.com/ws/chat",
         "The server: any wss URL, or ws on loopback",
     ),
-    plain(
-        "WHATSAPP_PROXY",
-        "",
-        "http://[user:pass@]host:port (CONNECT) or socks5://…",
-    ),
+    Setting {
+        name: "WHATSAPP_PROXY",
+        default: "",
+        help: "http://[user:pass@]host:port (CONNECT) or socks5://…",
+        shown: Shown::AsUrl,
+    },
     plain(
         "WHATSAPP_EXTRA_CA_FILE",
         "",
@@ -303,7 +309,7 @@ pub fn markdown() -> String {
         };
         let file = match setting.shown {
             Shown::Whole => String::new(),
-            Shown::AsPlace => format!(" (`{name}_FILE` names a file that holds it)"),
+            Shown::AsPlace | Shown::AsUrl => format!(" (`{name}_FILE` names a file that holds it)"),
             Shown::Never => format!(" (secret; also `{name}_FILE`)"),
         };
         let help = help.replace('|', "\\|");

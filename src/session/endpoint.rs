@@ -301,7 +301,7 @@ pub(super) fn parse_url(
 }
 
 /// `value` with what may be a user name and password replaced, whether or not it is a URL.
-pub(super) fn without_credentials(value: &str) -> String {
+pub(crate) fn without_credentials(value: &str) -> String {
     let start = value.find("://").map_or(0, |at| at + 3);
     let authority = value[start..]
         .find(['/', '?', '#'])

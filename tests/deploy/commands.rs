@@ -57,16 +57,17 @@ async fn no_setting_that_is_a_secret_is_printed_by_any_way_of_showing_settings()
     let table = text(&output.stdout);
     let secrets: Vec<&str> = table
         .lines()
-        .filter(|line| line.contains("_FILE`"))
-        .filter_map(|line| line.split('`').nth(1))
+        .filter_map(|line| Some((line, line.split('`').nth(1)?)))
+        .filter(|(line, name)| line.contains(&format!("`{name}_FILE`")))
+        .map(|(_, name)| name)
         .collect();
-    assert!(
-        secrets.contains(&"WHATSAPP_AUTH_KEY") && secrets.contains(&"STORE_URL"),
-        "{secrets:?}"
-    );
+    for name in ["WHATSAPP_AUTH_KEY", "STORE_URL", "WHATSAPP_PROXY"] {
+        assert!(secrets.contains(&name), "{name}: {secrets:?}");
+    }
     for name in secrets {
         let value = match name {
             "STORE_URL" => format!("postgres://worker:{SECRET}@127.0.0.1:1/whatsapp"),
+            "WHATSAPP_PROXY" => format!("http://worker:{SECRET}@127.0.0.1:1"),
             _ => SECRET.to_owned(),
         };
         stage.settings.insert(name.to_owned(), value);
