@@ -11,6 +11,7 @@
 mod auth;
 mod body;
 mod conversations;
+mod failures;
 mod files;
 mod health;
 mod jobs;
@@ -19,6 +20,7 @@ mod messages;
 mod presence;
 pub mod present;
 pub mod problem;
+mod scope;
 mod server;
 mod webhooks;
 
@@ -32,15 +34,16 @@ use axum::response::Response;
 use axum::routing::{get, post};
 use tokio_util::sync::CancellationToken;
 
+use self::auth::Guard;
 use self::media::Files;
 use self::problem::{Kind, Problem};
 use crate::jobs::Queue;
 use crate::outbound::media::Accepting;
 use crate::session::media::MediaStore;
 use crate::store::Store;
-use crate::webhooks::signature::Secret;
 use crate::webhooks::{Desk, Webhook};
 
+pub use self::scope::{Doors, Scope};
 pub use self::server::Server;
 
 /// Names a request in both directions.
@@ -84,9 +87,9 @@ impl Api {
         }
     }
 
-    /// All routes; those below `/v1` for who knows one of `secrets`.
-    pub fn router(self, secrets: &[Secret]) -> Router {
-        let secrets: Arc<[Secret]> = secrets.into();
+    /// All routes, each for whom `doors` let in.
+    pub fn router(self, doors: &Doors) -> Router {
+        let guard = Guard::new(doors.clone(), Scope::Agent, Arc::default());
         let agents = Router::new()
             .route("/v1/jobs/claim", post(jobs::claim))
             .route("/v1/jobs/{id}/heartbeat", post(jobs::heartbeat))
@@ -112,7 +115,7 @@ impl Api {
                     .delete(webhooks::remove),
             )
             .route("/v1/webhooks/{name}/rotate", post(webhooks::rotate))
-            .layer(middleware::from_fn_with_state(secrets, auth::check));
+            .layer(middleware::from_fn_with_state(guard, auth::check));
         finished(agents.merge(probes())).with_state(self)
     }
 

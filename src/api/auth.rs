@@ -1,58 +1,135 @@
-//! Who is let in: an agent that shows `AGENT_SECRET` as a Bearer token, or signs the body with it as
-//! Standard Webhooks prescribe. Comparisons take a time that tells nothing of the secret.
+//! Who is let in: who shows a token whose scope suffices, as `x-admin-token` or as a Bearer token, and
+//! an agent that signs the body with `AGENT_SECRET` as Standard Webhooks prescribe. Comparisons take a
+//! time that tells nothing of the secret. An address that fails often is answered 429 instead of 401;
+//! right tokens are let in all the same.
 //!
 //! A signature covers the body alone. So it opens only requests that have one: another route cannot be
 //! asked with the signature of an empty body.
 
+use std::net::IpAddr;
 use std::sync::Arc;
 
-use axum::body::{Body, Bytes};
+use axum::body::Body;
 use axum::extract::{Request, State};
 use axum::http::{HeaderMap, header};
 use axum::middleware::Next;
 use axum::response::Response;
 
 use super::body;
+use super::failures::Failures;
 use super::problem::{Kind, Problem};
-use crate::clock;
-use crate::webhooks::signature::{ID, SIGNATURE, Secret, Signed, TIMESTAMP};
+use super::scope::{Doors, Scope};
+use crate::clock::{self, Boot};
+use crate::webhooks::signature::{ID, SIGNATURE, Signed, TIMESTAMP};
+
+/// Shows a token too; wins over `Authorization`, which a proxy may need for itself.
+const ADMIN_TOKEN: &str = "x-admin-token";
 
 /// A signed request's `webhook-id`, for handlers: it names the request for good.
 #[derive(Clone, Debug)]
 pub struct SignedId(pub String);
 
-/// Lets a request pass, or answers 401.
+/// Where a request came from: its connection's other end.
+#[derive(Clone, Copy, Debug)]
+pub struct Peer(pub IpAddr);
+
+/// What guards routes of one scope.
+#[derive(Clone, Debug)]
+pub struct Guard {
+    doors: Doors,
+    needed: Scope,
+    failures: Arc<Failures>,
+}
+
+impl Guard {
+    /// Lets in who [`Scope::covers`] `needed`. All guards of a process count the same `failures`.
+    pub fn new(doors: Doors, needed: Scope, failures: Arc<Failures>) -> Self {
+        Self {
+            doors,
+            needed,
+            failures,
+        }
+    }
+
+    fn admit(&self, token: &[u8]) -> Result<(), Problem> {
+        match self.doors.scope_of(token) {
+            Some(scope) if scope.covers(self.needed) => Ok(()),
+            Some(_) => Err(Problem::new(
+                Kind::Forbidden,
+                match self.needed {
+                    Scope::Operate => "this token may not change anything: use ADMIN_API_TOKEN",
+                    Scope::Read => {
+                        "this token is for agents' routes: use ADMIN_API_TOKEN or ADMIN_READ_TOKEN"
+                    }
+                    Scope::Agent => {
+                        "this token is for looking: use AGENT_SECRET or ADMIN_API_TOKEN"
+                    }
+                },
+            )),
+            None => Err(refused("this token is none of this worker's")),
+        }
+    }
+
+    /// A request that shows no token.
+    fn locked(&self) -> Problem {
+        refused(match (self.doors.are_shut(), self.needed) {
+            (true, _) => {
+                "no token is set: set AGENT_SECRET or ADMIN_API_TOKEN for the worker, and send it as Authorization: Bearer …"
+            }
+            (false, Scope::Agent) => {
+                "send AGENT_SECRET as Authorization: Bearer …, or sign the body: headers webhook-id, webhook-timestamp and webhook-signature"
+            }
+            (false, _) => {
+                "send ADMIN_API_TOKEN or ADMIN_READ_TOKEN as x-admin-token, or as Authorization: Bearer …"
+            }
+        })
+    }
+}
+
+/// Lets a request pass, or answers 401, 403 or 429.
 ///
 /// # Errors
 /// The answer.
 pub async fn check(
-    State(secrets): State<Arc<[Secret]>>,
+    State(guard): State<Guard>,
     request: Request,
     next: Next,
 ) -> Result<Response, Problem> {
-    if secrets.is_empty() {
-        return Err(refused(
-            "AGENT_SECRET is not set: set it for the worker, and send it as Authorization: Bearer …",
-        ));
-    }
-    if let Some(token) = bearer(request.headers())? {
-        if !secrets.iter().any(|secret| secret.is(token)) {
-            return Err(refused("the Bearer token is not AGENT_SECRET"));
+    let peer = request.extensions().get::<Peer>().map(|peer| peer.0);
+    match let_in(&guard, request).await {
+        Ok(request) => Ok(next.run(request).await),
+        Err(problem) if problem.kind() == Kind::Unauthorized => {
+            Err(match guard.failures.note(peer, Boot::now()) {
+                None => problem,
+                Some(wait) => Problem::too_many(
+                    wait,
+                    "too many requests from this address showed a wrong token, or none",
+                ),
+            })
         }
-        return Ok(next.run(request).await);
+        Err(problem) => Err(problem),
     }
-    let (mut head, body) = request.into_parts();
-    let bytes = if head.headers.contains_key(SIGNATURE) {
-        body::read(body).await?
-    } else {
-        Bytes::new()
-    };
-    let id = signer(&head.headers, &secrets, &bytes)?;
-    head.extensions.insert(SignedId(id));
-    Ok(next.run(Request::from_parts(head, Body::from(bytes))).await)
 }
 
-fn bearer(headers: &HeaderMap) -> Result<Option<&[u8]>, Problem> {
+async fn let_in(guard: &Guard, request: Request) -> Result<Request, Problem> {
+    if let Some(token) = token(request.headers())? {
+        guard.admit(token)?;
+        return Ok(request);
+    }
+    if guard.needed != Scope::Agent || !request.headers().contains_key(SIGNATURE) {
+        return Err(guard.locked());
+    }
+    let (mut head, body) = request.into_parts();
+    let bytes = body::read(body).await?;
+    let id = signer(&head.headers, guard, &bytes)?;
+    head.extensions.insert(SignedId(id));
+    Ok(Request::from_parts(head, Body::from(bytes)))
+}
+
+fn token(headers: &HeaderMap) -> Result<Option<&[u8]>, Problem> {
+    if let Some(token) = headers.get(ADMIN_TOKEN) {
+        return Ok(Some(token.as_bytes()));
+    }
     let Some(value) = headers.get(header::AUTHORIZATION) else {
         return Ok(None);
     };
@@ -63,14 +140,12 @@ fn bearer(headers: &HeaderMap) -> Result<Option<&[u8]>, Problem> {
     }
 }
 
-fn signer(headers: &HeaderMap, secrets: &[Secret], body: &[u8]) -> Result<String, Problem> {
+fn signer(headers: &HeaderMap, guard: &Guard, body: &[u8]) -> Result<String, Problem> {
     let text = |name| headers.get(name).and_then(|value| value.to_str().ok());
     let (Some(id), Some(timestamp), Some(signatures)) =
         (text(ID), text(TIMESTAMP), text(SIGNATURE))
     else {
-        return Err(refused(
-            "send AGENT_SECRET as Authorization: Bearer …, or sign the body: headers webhook-id, webhook-timestamp and webhook-signature",
-        ));
+        return Err(guard.locked());
     };
     if body.is_empty() {
         return Err(refused(
@@ -83,7 +158,7 @@ fn signer(headers: &HeaderMap, secrets: &[Secret], body: &[u8]) -> Result<String
         signatures,
     };
     signed
-        .verify(secrets, body, clock::wall_ms() / 1000)
+        .verify(guard.doors.of_agents(), body, clock::wall_ms() / 1000)
         .map_err(|error| Problem::new(Kind::Unauthorized, error.to_string()))?;
     Ok(id.to_owned())
 }

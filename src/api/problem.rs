@@ -2,6 +2,7 @@
 //! `status`, `detail`, and `field` when one field of the request is to blame.
 
 use std::borrow::Cow;
+use std::time::Duration;
 
 use axum::Json;
 use axum::http::{HeaderValue, StatusCode, header};
@@ -17,6 +18,8 @@ pub struct Problem {
     kind: Kind,
     detail: Cow<'static, str>,
     field: Option<String>,
+    /// In seconds, where trying again makes sense.
+    retry_after: Option<u64>,
 }
 
 /// The closed list of problem types; `type` is `urn:whatsapp-worker:` and its code.
@@ -28,6 +31,10 @@ pub enum Kind {
     Invalid,
     /// No secret, a wrong one, or a signature that is not believed.
     Unauthorized,
+    /// A token that opens other routes than this one.
+    Forbidden,
+    /// Too many wrong tokens came from this address.
+    TooMany,
     /// No such route, or nothing by that id.
     NotFound,
     /// The route knows other methods.
@@ -62,6 +69,12 @@ impl Kind {
                 "A field cannot be used",
             ),
             Self::Unauthorized => (StatusCode::UNAUTHORIZED, "unauthorized", "Unauthorized"),
+            Self::Forbidden => (StatusCode::FORBIDDEN, "forbidden", "Forbidden"),
+            Self::TooMany => (
+                StatusCode::TOO_MANY_REQUESTS,
+                "too-many",
+                "Too many failures",
+            ),
             Self::NotFound => (StatusCode::NOT_FOUND, "not-found", "Not found"),
             Self::Method => (
                 StatusCode::METHOD_NOT_ALLOWED,
@@ -112,15 +125,23 @@ impl Problem {
             kind,
             detail: detail.into(),
             field: None,
+            retry_after: (kind == Kind::Unavailable).then_some(1),
         }
     }
 
     /// One field is to blame.
     pub fn field(field: impl Into<String>, detail: impl Into<Cow<'static, str>>) -> Self {
         Self {
-            kind: Kind::Invalid,
-            detail: detail.into(),
             field: Some(field.into()),
+            ..Self::new(Kind::Invalid, detail)
+        }
+    }
+
+    /// Too many failures: worth another attempt after `wait`.
+    pub fn too_many(wait: Duration, detail: impl Into<Cow<'static, str>>) -> Self {
+        Self {
+            retry_after: Some(wait.as_secs().max(1)),
+            ..Self::new(Kind::TooMany, detail)
         }
     }
 
@@ -128,6 +149,11 @@ impl Problem {
     pub fn within(mut self, name: impl Fn(&str) -> String) -> Self {
         self.field = self.field.map(|field| name(&field));
         self
+    }
+
+    /// What went wrong.
+    pub fn kind(&self) -> Kind {
+        self.kind
     }
 
     /// Nothing called `id`.
@@ -160,15 +186,12 @@ impl IntoResponse for Problem {
         let headers = response.headers_mut();
         let json = HeaderValue::from_static("application/problem+json");
         headers.insert(header::CONTENT_TYPE, json);
-        match self.kind {
-            Kind::Unauthorized => {
-                let scheme = HeaderValue::from_static("Bearer");
-                headers.insert(header::WWW_AUTHENTICATE, scheme);
-            }
-            Kind::Unavailable => {
-                headers.insert(header::RETRY_AFTER, HeaderValue::from_static("1"));
-            }
-            _ => {}
+        if self.kind == Kind::Unauthorized {
+            let scheme = HeaderValue::from_static("Bearer");
+            headers.insert(header::WWW_AUTHENTICATE, scheme);
+        }
+        if let Some(seconds) = self.retry_after {
+            headers.insert(header::RETRY_AFTER, seconds.into());
         }
         response
     }

@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use axum::Router;
 use hyper::server::conn::http1;
+use hyper::service::{Service, service_fn};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::service::TowerToHyperService;
 use tokio::net::{TcpListener, TcpStream};
@@ -14,6 +15,8 @@ use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tracing::{debug, info, warn};
+
+use super::auth::Peer;
 
 /// Connections beyond these wait unaccepted.
 const MOST_CONNECTIONS: usize = 1024;
@@ -77,11 +80,11 @@ impl Server {
                 } => accepted,
             };
             match accepted {
-                (seat, Ok((stream, _))) => {
+                (seat, Ok((stream, peer))) => {
                     let (router, stop) = (router.clone(), stop.clone());
                     clients.spawn(async move {
                         let _seat = seat;
-                        converse(stream, router, stop).await;
+                        converse(stream, Peer(peer.ip()), router, stop).await;
                     });
                 }
                 (_, Err(error)) => {
@@ -120,12 +123,16 @@ impl Server {
     }
 }
 
-async fn converse(stream: TcpStream, router: Router, stop: CancellationToken) {
+async fn converse(stream: TcpStream, peer: Peer, router: Router, stop: CancellationToken) {
     // Answers are small and agents wait for them.
     if let Err(error) = stream.set_nodelay(true) {
         debug!(%error, "[http] TCP_NODELAY is refused");
     }
-    let service = TowerToHyperService::new(router);
+    let routes = TowerToHyperService::new(router);
+    let service = service_fn(|mut request| {
+        request.extensions_mut().insert(peer);
+        routes.call(request)
+    });
     let mut connection = std::pin::pin!(
         http1::Builder::new()
             .timer(TokioTimer::new())

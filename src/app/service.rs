@@ -73,7 +73,7 @@ impl Service {
         let answering = async {
             let Some(server) = self.server else { return };
             let router = if agents {
-                api.router(&config.api.secrets)
+                api.router(&config.api.doors)
             } else {
                 api.probes()
             };

@@ -1,9 +1,10 @@
-//! How agents reach this process, and it them.
+//! How agents and operators reach this process, and it agents.
 
 use std::net::SocketAddr;
 use std::path::Path;
 
 use super::{ConfigError, Values};
+use crate::api::Doors;
 use crate::webhooks::signature::Secret;
 use crate::webhooks::{Webhook, read_file};
 
@@ -14,8 +15,8 @@ pub struct ApiConfig {
     pub listen: Option<SocketAddr>,
     /// Where metrics are told, if they are.
     pub metrics: Option<SocketAddr>,
-    /// Any of these lets an agent in; without one nobody is.
-    pub secrets: Vec<Secret>,
+    /// Who is let in.
+    pub doors: Doors,
     /// Webhooks that the operator wrote into a file.
     pub webhooks: Vec<Webhook>,
 }
@@ -24,19 +25,19 @@ impl ApiConfig {
     pub(super) fn parse(values: &Values) -> Result<Self, ConfigError> {
         let listen = address(values, "HTTP_LISTEN", "127.0.0.1:8080 or [::]:8080")?;
         let metrics = address(values, "METRICS_LISTEN", "127.0.0.1:9464 or [::]:9464")?;
-        let secrets = values
-            .optional("AGENT_SECRET")
-            .unwrap_or_default()
-            .split_ascii_whitespace()
-            .map(|text| {
-                Secret::parse(text).map_err(|error| {
-                    values.wrong(
-                        "AGENT_SECRET",
-                        format!("{error}, e.g. from `openssl rand -hex 32`"),
-                    )
-                })
-            })
-            .collect::<Result<_, _>>()?;
+        let doors = Doors::new(
+            &secrets(values, "AGENT_SECRET")?,
+            &secrets(values, "ADMIN_READ_TOKEN")?,
+            &secrets(values, "ADMIN_API_TOKEN")?,
+        );
+        if let Some(address) = listen.filter(|address: &SocketAddr| !address.ip().is_loopback())
+            && doors.are_shut()
+        {
+            return Err(ConfigError::Together(format!(
+                "HTTP_LISTEN is {address}, which other machines reach, and no token is set: set ADMIN_API_TOKEN (for operators) or AGENT_SECRET (for agents), e.g. from `openssl rand -hex 32`, or listen on 127.0.0.1:{}",
+                address.port()
+            )));
+        }
         let webhooks = match values.optional("WEBHOOKS_FILE") {
             Some(path) => read_file(Path::new(path))
                 .map_err(|error| values.wrong("WEBHOOKS_FILE", error.to_string()))?,
@@ -45,7 +46,7 @@ impl ApiConfig {
         Ok(Self {
             listen,
             metrics,
-            secrets,
+            doors,
             webhooks,
         })
     }
@@ -61,4 +62,17 @@ fn address(
         text.parse().map_err(|_| values.wrong(name, why))
     };
     values.optional(name).map(parse).transpose()
+}
+
+/// Several values, so that one can be changed while the one before it is still in use.
+fn secrets(values: &Values, name: &'static str) -> Result<Vec<Secret>, ConfigError> {
+    let texts = values.optional(name).unwrap_or_default();
+    let parse = |text| {
+        let parsed = Secret::parse(text);
+        parsed.map_err(|error| {
+            let why = format!("{error}, e.g. from `openssl rand -hex 32`");
+            values.wrong(name, why)
+        })
+    };
+    texts.split_ascii_whitespace().map(parse).collect()
 }

@@ -222,6 +222,14 @@ pub const SETTINGS: &[Setting] = &[
         "AGENT_SECRET",
         "What agents show as Bearer token or sign requests with; several, separated by spaces, while it is changed",
     ),
+    secret(
+        "ADMIN_API_TOKEN",
+        "What operators show as x-admin-token or Bearer token to see and change everything; several, separated by spaces, while it is changed",
+    ),
+    secret(
+        "ADMIN_READ_TOKEN",
+        "The same for who may look and change nothing",
+    ),
     plain(
         "WEBHOOKS_FILE",
         "",
@@ -284,7 +292,7 @@ pub const SETTINGS: &[Setting] = &[
 
 /// Names that users of the forerunners may have set and that do nothing yet: said at start-up rather
 /// than passed over.
-pub const NOT_YET: &[&str] = &["ADMIN_API_TOKEN", "AXIOM_DATASET", "AXIOM_TOKEN"];
+pub const NOT_YET: &[&str] = &["AXIOM_DATASET", "AXIOM_TOKEN"];
 
 /// The setting called `name`.
 pub fn find(name: &str) -> Option<&'static Setting> {
