@@ -62,6 +62,17 @@ pub fn rfc3339(ms: i64) -> String {
     jiff::Timestamp::from_millisecond(ms).map_or_else(|_| ms.to_string(), |t| format!("{t:.3}"))
 }
 
+/// A span as people say it.
+pub fn span(ms: i64) -> String {
+    let seconds = ms.abs() / 1000;
+    match seconds {
+        0..=119 => format!("{}.{} s", seconds, ms.abs() % 1000 / 100),
+        120..=7199 => format!("{} min", seconds / 60),
+        7200..=172_799 => format!("{} h", seconds / 3600),
+        _ => format!("{} d", seconds / 86400),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -8,6 +8,7 @@
 //! Failures: a store that does not answer leaves everything as it is. A worker that stops registering
 //! is no longer counted after a TTL, and its accounts are bid for as their leases run out.
 
+pub mod handing;
 pub mod share;
 
 use std::collections::{BTreeSet, HashMap};

@@ -38,6 +38,7 @@ mod lease;
 mod link;
 mod missing;
 mod outbox;
+mod page;
 mod place;
 mod postgres;
 mod retention;
@@ -60,7 +61,7 @@ use self::connections::{Connections, Tx};
 use self::sqlite::FileIdentity;
 
 pub use accounts::{Account, AuthMedium};
-pub use audit::AuditRow;
+pub use audit::{AuditLine, AuditRow};
 pub use auth::{AskedOrder, AuthMark, AuthOrder, AuthView, RemoteMedium};
 pub use census::{Census, OutboxDepth};
 pub use changes::{Changes, Topic};
@@ -73,9 +74,8 @@ pub use fence::Fence;
 pub use hints::{Hint, ReadMessage, Showing, Shown};
 pub use inbound::{Accepted, Arrival};
 pub use jobs::{
-    Claim, ClaimRequest, Completed, Completion, DeadCursor, DeadFilter, DeadPage, Expired, Failed,
-    Failure, Job, JobDetail, JobFilter, JobSelection, JobStatus, Outcome, Outlook, QueueDepth,
-    Retries,
+    Claim, ClaimRequest, Completed, Completion, DeadFilter, Expired, Failed, Failure, Job,
+    JobDetail, JobFilter, JobSelection, JobStatus, Outcome, Outlook, QueueDepth, Retries,
 };
 pub use lease::{AcquireLease, LeaseRow};
 pub use link::{LinkCode, LinkCodeKind, LinkWish, SessionStatus};
@@ -84,6 +84,7 @@ pub use outbox::{
     Attempt, Cancelled, ChatAddress, Claimed, Cursor, Dispatch, Enqueued, Origin, OutboxDetail,
     OutboxFilter, OutboxRow, Proof, Recovered, Request, Retried, Settled, Talk, Turn,
 };
+pub use page::{Page, PageCursor};
 pub use place::{Place, PostgresUrl, shown};
 pub use retention::{Retention, Sweep, Swept};
 pub use said::Said;

@@ -8,7 +8,7 @@ use clap::{Args, Subcommand};
 use super::{CliError, Output, load_config};
 use crate::app::existing_store;
 use crate::ids::{AccountId, ConversationId, JobId};
-use crate::store::{DeadCursor, DeadFilter, JobFilter, JobSelection, JobStatus};
+use crate::store::{DeadFilter, JobFilter, JobSelection, JobStatus, PageCursor};
 
 #[derive(Debug, Subcommand)]
 pub(super) enum Jobs {
@@ -44,7 +44,7 @@ pub(super) enum Jobs {
         limit: i64,
         /// Where the page before ended, as it said.
         #[arg(long)]
-        cursor: Option<DeadCursor>,
+        cursor: Option<PageCursor>,
     },
     /// Have a job tried again: a dead letter at the end of its conversation, a claimed or waiting job
     /// at once, whatever its agent does.

@@ -3,6 +3,7 @@
 use serde_json::{Map, Value};
 
 use super::Output;
+pub(super) use crate::clock::span;
 
 /// Prints `rows` under `columns`; in JSON each row is an object with these names.
 pub(super) fn print(output: Output, columns: &[&str], rows: Vec<Vec<Value>>) {
@@ -80,16 +81,5 @@ fn shown(value: &Value) -> String {
         Value::Null => "-".to_owned(),
         Value::String(text) => text.clone(),
         other => other.to_string(),
-    }
-}
-
-/// A span as people say it.
-pub(super) fn span(ms: i64) -> String {
-    let seconds = ms.abs() / 1000;
-    match seconds {
-        0..=119 => format!("{}.{} s", seconds, ms.abs() % 1000 / 100),
-        120..=7199 => format!("{} min", seconds / 60),
-        7200..=172_799 => format!("{} h", seconds / 3600),
-        _ => format!("{} d", seconds / 86400),
     }
 }

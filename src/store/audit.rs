@@ -1,9 +1,10 @@
 //! Who did what to an account, when and why.
 
+use sqlx::any::AnyRow;
 use sqlx::{Row, query};
 
 use super::connections::Tx;
-use super::{Result, Store};
+use super::{Page, PageCursor, Result, Store};
 use crate::ids::{AccountId, Epoch};
 
 /// One line of the audit.
@@ -22,6 +23,36 @@ pub struct AuditRow {
     pub epoch_before: Option<i64>,
     /// The lease's epoch after it.
     pub epoch_after: Option<i64>,
+}
+
+/// A line of the audit of all accounts.
+#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct AuditLine {
+    /// Its id.
+    pub id: String,
+    /// The account; none: it concerns all of them.
+    pub account_id: Option<String>,
+    /// What it says.
+    #[serde(flatten)]
+    pub row: AuditRow,
+}
+
+impl AuditLine {
+    fn read(row: &AnyRow) -> Result<Self> {
+        Ok(Self {
+            id: row.try_get("id")?,
+            account_id: row.try_get("account_id")?,
+            row: AuditRow {
+                at: row.try_get("at")?,
+                actor: row.try_get("actor")?,
+                action: row.try_get("action")?,
+                detail: row.try_get("detail")?,
+                epoch_before: row.try_get("epoch_before")?,
+                epoch_after: row.try_get("epoch_after")?,
+            },
+        })
+    }
 }
 
 /// A line to be written.
@@ -77,25 +108,35 @@ impl Store {
     /// # Errors
     /// [`super::StoreError::Unavailable`].
     pub async fn audit(&self, account: &AccountId, limit: i64) -> Result<Vec<AuditRow>> {
-        query(
-            "SELECT at, actor, action, detail, epoch_before, epoch_after FROM audit
-             WHERE account_id = $1 ORDER BY at DESC, id DESC LIMIT $2",
+        let page = self.page_of_audit(Some(account), limit, None).await?;
+        Ok(page.rows.into_iter().map(|line| line.row).collect())
+    }
+
+    /// The lines about `account`, or all lines, newest first, from `cursor` on.
+    ///
+    /// # Errors
+    /// [`super::StoreError::Unavailable`].
+    pub async fn page_of_audit(
+        &self,
+        account: Option<&AccountId>,
+        limit: i64,
+        cursor: Option<&PageCursor>,
+    ) -> Result<Page<AuditLine>> {
+        let (at, id) = PageCursor::bound(cursor);
+        let rows = query(
+            "SELECT id, account_id, at, actor, action, detail, epoch_before, epoch_after FROM audit
+             WHERE ($1 IS NULL OR account_id = $1) AND (at, id) < ($2, $3)
+             ORDER BY at DESC, id DESC LIMIT $4",
         )
-        .bind(account.as_str())
-        .bind(limit)
+        .bind(account.map(AccountId::as_str))
+        .bind(at)
+        .bind(id)
+        .bind(limit.saturating_add(1))
         .fetch_all(&self.readers)
-        .await?
-        .iter()
-        .map(|row| {
-            Ok(AuditRow {
-                at: row.try_get("at")?,
-                actor: row.try_get("actor")?,
-                action: row.try_get("action")?,
-                detail: row.try_get("detail")?,
-                epoch_before: row.try_get("epoch_before")?,
-                epoch_after: row.try_get("epoch_after")?,
-            })
-        })
-        .collect()
+        .await?;
+        let lines = rows.iter().map(AuditLine::read).collect::<Result<_>>()?;
+        Ok(Page::of(lines, limit, |line: &AuditLine| {
+            (line.row.at, line.id.clone())
+        }))
     }
 }

@@ -1,10 +1,11 @@
 //! Conversations as operators see them, and erasing one.
 
+use sqlx::any::AnyRow;
 use sqlx::{Row, query};
 
 use super::accounts::entry;
 use super::connections::Tx;
-use super::{Result, Store, StoreError, Topic, audit, stored};
+use super::{Page, PageCursor, Result, Store, StoreError, Topic, audit, stored};
 use crate::ids::{AccountId, ConversationId, Jid};
 
 /// Messages that one transaction erases.
@@ -37,18 +38,34 @@ impl Store {
         account: Option<&AccountId>,
         limit: i64,
     ) -> Result<Vec<Conversation>> {
-        query(self.sql(
+        Ok(self.page_of_conversations(account, limit, None).await?.rows)
+    }
+
+    /// The same in parts, from `cursor` on.
+    ///
+    /// # Errors
+    /// [`StoreError::Unavailable`].
+    pub async fn page_of_conversations(
+        &self,
+        account: Option<&AccountId>,
+        limit: i64,
+        cursor: Option<&PageCursor>,
+    ) -> Result<Page<Conversation>> {
+        let (at, id) = PageCursor::bound(cursor);
+        let rows = query(self.sql(
             "SELECT c.conv, c.account_id, c.kind, COALESCE(c.pn, c.lid, c.jid) AS address, l.priority,
                c.last_message_at
              FROM conversations c LEFT JOIN lanes l ON l.conv = c.conv
-             WHERE ($1 IS NULL OR c.account_id = $1) ORDER BY c.last_message_at DESC LIMIT $2",
+             WHERE ($1 IS NULL OR c.account_id = $1) AND (c.last_message_at, c.conv) < ($2, $3)
+             ORDER BY c.last_message_at DESC, c.conv DESC LIMIT $4",
         ))
         .bind(account.map(AccountId::as_str))
-        .bind(limit)
+        .bind(at)
+        .bind(id)
+        .bind(limit.saturating_add(1))
         .fetch_all(&self.readers)
-        .await?
-        .iter()
-        .map(|row| {
+        .await?;
+        let read = |row: &AnyRow| {
             Ok(Conversation {
                 id: ConversationId(row.try_get("conv")?),
                 account: account_of(row.try_get("account_id")?)?,
@@ -57,8 +74,11 @@ impl Store {
                 priority: row.try_get("priority")?,
                 last_message_at: row.try_get("last_message_at")?,
             })
-        })
-        .collect()
+        };
+        let talks = rows.iter().map(read).collect::<Result<_>>()?;
+        Ok(Page::of(talks, limit, |talk: &Conversation| {
+            (talk.last_message_at, talk.id.as_str().to_owned())
+        }))
     }
 
     /// Erases what is known of a conversation and of the person in it: messages, jobs, what was and

@@ -33,11 +33,11 @@ use sqlx::any::AnyRow;
 use sqlx::{Any, Executor, Row, query};
 
 use super::columns::account_id;
-use super::{Result, Store, StoreError};
+use super::{Page, PageCursor, Result, Store, StoreError};
 use crate::ids::{AccountId, ConversationId, JobId};
 
 pub use self::claim::{Claim, ClaimRequest, Outlook};
-pub use self::dead::{DeadCursor, DeadFilter, DeadPage};
+pub use self::dead::DeadFilter;
 pub use self::depth::QueueDepth;
 pub use self::finish::{Completed, Completion, Failed, Failure};
 pub use self::operator::{JobSelection, Outcome};
@@ -195,19 +195,36 @@ impl Store {
     /// # Errors
     /// [`StoreError::Unavailable`].
     pub async fn jobs(&self, filter: &JobFilter) -> Result<Vec<Job>> {
-        query(self.sql(&format!(
+        Ok(self.page_of_jobs(filter, None).await?.rows)
+    }
+
+    /// The jobs that fit, newest first, from `cursor` on.
+    ///
+    /// # Errors
+    /// [`StoreError::Unavailable`].
+    pub async fn page_of_jobs(
+        &self,
+        filter: &JobFilter,
+        cursor: Option<&PageCursor>,
+    ) -> Result<Page<Job>> {
+        let (at, id) = PageCursor::bound(cursor);
+        let rows = query(self.sql(&format!(
             "SELECT {COLUMNS} FROM jobs j LEFT JOIN inbox i ON i.account_id = j.account_id AND i.key = j.key
              WHERE ($1 IS NULL OR j.account_id = $1) AND ($2 IS NULL OR j.status = $2)
-             ORDER BY j.created_at DESC, j.ord DESC LIMIT $3"
+               AND (j.created_at, j.job_id) < ($3, $4)
+             ORDER BY j.created_at DESC, j.job_id DESC LIMIT $5"
         )))
         .bind(filter.account.as_ref().map(AccountId::as_str))
         .bind(filter.status.map(JobStatus::as_str))
-        .bind(filter.limit)
+        .bind(at)
+        .bind(id)
+        .bind(filter.limit.saturating_add(1))
         .fetch_all(&self.readers)
-        .await?
-        .iter()
-        .map(Job::read)
-        .collect()
+        .await?;
+        let jobs = rows.iter().map(Job::read).collect::<Result<_>>()?;
+        Ok(Page::of(jobs, filter.limit, |job: &Job| {
+            (job.created_at, job.job_id.as_str().to_owned())
+        }))
     }
 
     /// One job with its message.

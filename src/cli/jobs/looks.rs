@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 use crate::cli::table::{print, span};
 use crate::cli::{CliError, Output};
 use crate::ids::{AccountId, JobId};
-use crate::store::{DeadCursor, DeadFilter, Job, JobFilter, Store};
+use crate::store::{DeadFilter, Job, JobFilter, PageCursor, Store};
 
 pub(super) async fn list(
     store: &Store,
@@ -90,13 +90,13 @@ pub(super) async fn discarded(
     store: &Store,
     output: Output,
     filter: &DeadFilter,
-    cursor: Option<DeadCursor>,
+    cursor: Option<PageCursor>,
 ) -> Result<(), CliError> {
     must_exist(store, filter.account.as_ref()).await?;
     let page = store.dead_letters(filter, cursor.as_ref()).await?;
     let next = page.next.map(|next| next.to_string());
     if output == Output::Json {
-        put!("{}", json!({"jobs": page.jobs, "next": next}));
+        put!("{}", json!({"jobs": page.rows, "next": next}));
         return Ok(());
     }
     let now = store.now_ms().await?;
@@ -123,7 +123,7 @@ pub(super) async fn discarded(
             "failed",
             "errorMessage",
         ],
-        page.jobs.iter().map(row).collect(),
+        page.rows.iter().map(row).collect(),
     );
     if let Some(next) = next {
         eprintln!("There are more: --cursor {next}");

@@ -2,14 +2,13 @@
 
 use std::time::Duration;
 
-use super::span;
 use crate::cli::CliError;
 use crate::cli::confirm::confirm;
 use crate::clock::Boot;
 use crate::config::Config;
-use crate::fleet::share::Worker;
-use crate::ids::{AccountId, OwnerId};
-use crate::store::{Account, LeaseRow, Store, Topic};
+use crate::fleet::handing::{self, Refusal, Release, Transfer};
+use crate::ids::AccountId;
+use crate::store::{LeaseRow, Store, Topic};
 
 /// The store is looked at again at least this often.
 const LOOK: Duration = Duration::from_millis(500);
@@ -17,6 +16,18 @@ const LOOK: Duration = Duration::from_millis(500);
 const TAKEN: Duration = Duration::from_secs(2);
 /// On top of the time that a drain and a lease may take.
 const SLACK: Duration = Duration::from_secs(5);
+
+const ACTOR: &str = "operator";
+
+impl From<Refusal> for CliError {
+    fn from(refusal: Refusal) -> Self {
+        match refusal {
+            Refusal::Missing(text) | Refusal::Taker(text) => Self::Failed(text),
+            Refusal::Silent(text) => Self::TryLater(format!("{text}; --force takes it away now")),
+            Refusal::Store(error) => error.into(),
+        }
+    }
+}
 
 /// Records `to` as the successor, and waits until it has the account.
 pub(super) async fn transfer(
@@ -26,38 +37,19 @@ pub(super) async fn transfer(
     to: &str,
     no_wait: bool,
 ) -> Result<(), CliError> {
-    let (row, known) = look(store, account).await?;
-    if !known.enabled {
-        return Err(CliError::Failed(format!(
-            "account '{account}' is disabled: no worker takes it; `whatsapp-worker accounts enable {account}`"
-        )));
-    }
-    if let Some(holder) = row.holder().filter(|holder| holder.is_called(to)) {
-        put!("Account '{account}' is with '{holder}' already.");
-        return Ok(());
-    }
-    let workers = living(store).await?;
-    let taker = find(&workers, &known, to)?;
-    let leases = store.leases().await?;
-    let held = leases
-        .iter()
-        .filter(|row| row.holder() == Some(&taker.owner));
-    let held = held.count();
-    if held >= taker.capacity as usize {
-        return Err(CliError::Failed(format!(
-            "'{}' holds {held} accounts and its WORKER_CAPACITY is {}: it takes no more",
-            taker.owner, taker.capacity
-        )));
-    }
-    store
-        .transfer_lease(account, taker.owner.as_str(), "operator")
-        .await?;
+    let (before, taker) = match handing::transfer(store, account, to, ACTOR).await? {
+        Transfer::There(holder) => {
+            put!("Account '{account}' is with '{holder}' already.");
+            return Ok(());
+        }
+        Transfer::Asked { before, taker } => (before, taker),
+    };
     if no_wait {
-        put!("Account '{account}' goes to '{}'.", taker.owner);
+        put!("Account '{account}' goes to '{taker}'.");
         return Ok(());
     }
-    let new = wait(store, config, &row, None).await?;
-    if new.owner == taker.owner {
+    let new = wait(store, config, &before, None).await?;
+    if new.owner == taker {
         put!(
             "Account '{account}' is with '{}' now (epoch {}).",
             new.owner,
@@ -66,8 +58,8 @@ pub(super) async fn transfer(
         return Ok(());
     }
     Err(CliError::TryLater(format!(
-        "'{}' was faster than '{}' and has account '{account}' now (epoch {}): try again",
-        new.owner, taker.owner, new.epoch
+        "'{}' was faster than '{taker}' and has account '{account}' now (epoch {}): try again",
+        new.owner, new.epoch
     )))
 }
 
@@ -78,29 +70,21 @@ pub(super) async fn release(
     account: &AccountId,
     no_wait: bool,
 ) -> Result<(), CliError> {
-    let (row, known) = look(store, account).await?;
-    if row.is_free() {
-        put!("The lease of account '{account}' is free already.");
-        return Ok(());
-    }
-    let workers = living(store).await?;
-    if !workers.iter().any(|worker| worker.owner == row.owner) {
-        return Err(CliError::TryLater(format!(
-            "account '{account}' is held by '{}', which is no living worker and cannot be asked (dead, frozen, or a `link` command): the lease ends in {}; --force takes it away now",
-            row.owner,
-            span(row.remaining_ms)
-        )));
-    }
-    let others = workers
-        .iter()
-        .any(|worker| worker.owner != row.owner && obstacle(worker, &known).is_none());
-    if !others && known.enabled {
-        eprintln!(
-            "No other living worker can take account '{account}': '{}' will take it again. To keep it offline: whatsapp-worker accounts disable {account}",
-            row.owner
-        );
-    }
-    store.transfer_lease(account, "", "operator").await?;
+    let row = match handing::release(store, account, ACTOR).await? {
+        Release::Free => {
+            put!("The lease of account '{account}' is free already.");
+            return Ok(());
+        }
+        Release::Asked { before, alone } => {
+            if alone {
+                eprintln!(
+                    "No other living worker can take account '{account}': '{}' will take it again. To keep it offline: whatsapp-worker accounts disable {account}",
+                    before.owner
+                );
+            }
+            before
+        }
+    };
     if no_wait {
         put!("'{}' was asked to release account '{account}'.", row.owner);
         return Ok(());
@@ -125,7 +109,7 @@ pub(super) async fn take_away(
     account: &AccountId,
     yes: bool,
 ) -> Result<(), CliError> {
-    let (row, _) = look(store, account).await?;
+    let (row, _) = handing::look(store, account).await?;
     if row.is_free() {
         put!("The lease of account '{account}' is free already.");
         return Ok(());
@@ -137,28 +121,14 @@ pub(super) async fn take_away(
             row.owner
         ),
     )?;
-    let epoch = store.force_release_lease(account, "operator").await?;
-    put!(
-        "The lease of account '{account}' was taken from '{}' (epoch {}). It sits out one TTL; any standby may acquire.",
-        row.owner,
-        epoch.map_or_else(|| "?".to_owned(), |epoch| epoch.to_string())
-    );
+    match handing::take_away(store, account, ACTOR).await? {
+        Some(epoch) => put!(
+            "The lease of account '{account}' was taken from '{}' (epoch {epoch}). It sits out one TTL; any standby may acquire.",
+            row.owner
+        ),
+        None => put!("The lease of account '{account}' is free already."),
+    }
     Ok(())
-}
-
-async fn look(store: &Store, account: &AccountId) -> Result<(LeaseRow, Account), CliError> {
-    let missing = || {
-        CliError::Failed(format!(
-            "there is no account '{account}': `whatsapp-worker accounts list` shows them"
-        ))
-    };
-    let known = store.account(account).await?.ok_or_else(missing)?;
-    let row = store.lease(account).await?.ok_or_else(|| {
-        CliError::Failed(format!(
-            "account '{account}' never had a lease: no worker has operated it yet"
-        ))
-    })?;
-    Ok((row, known))
 }
 
 /// Waits for the next holder. With `free`, a lease that stays free for that long is an answer too.
@@ -192,68 +162,4 @@ async fn wait(
         patience.as_secs(),
         before.account
     )))
-}
-
-async fn living(store: &Store) -> Result<Vec<Worker>, CliError> {
-    let rows = store.workers().await?;
-    Ok(rows.into_iter().map(|row| row.told.into()).collect())
-}
-
-/// Why `worker` would not take the account.
-fn obstacle(worker: &Worker, account: &Account) -> Option<&'static str> {
-    if worker.draining {
-        Some("it is shutting down")
-    } else if !worker.wants.include(&account.id) {
-        Some("its WHATSAPP_ACCOUNT_ID does not name the account")
-    } else if !worker.is_at_home(account.auth_home.as_deref()) {
-        Some("the account's local auth state is on another installation")
-    } else {
-        None
-    }
-}
-
-/// The worker that `name` means.
-fn find<'a>(workers: &'a [Worker], account: &Account, name: &str) -> Result<&'a Worker, CliError> {
-    let able = |worker: &&Worker| obstacle(worker, account).is_none();
-    let told = |owners: Vec<&OwnerId>| {
-        if owners.is_empty() {
-            "none".to_owned()
-        } else {
-            let names: Vec<&str> = owners.iter().map(|owner| owner.as_str()).collect();
-            names.join(", ")
-        }
-    };
-    let could = || {
-        told(
-            workers
-                .iter()
-                .filter(able)
-                .map(|worker| &worker.owner)
-                .collect(),
-        )
-    };
-    let named: Vec<&Worker> = workers
-        .iter()
-        .filter(|worker| worker.owner.is_called(name))
-        .collect();
-    let fitting: Vec<&Worker> = named.iter().copied().filter(able).collect();
-    match (fitting.as_slice(), named.as_slice()) {
-        ([worker], _) => Ok(worker),
-        ([], []) => Err(CliError::Failed(format!(
-            "no living worker is called '{name}'; these could take account '{}': {}",
-            account.id,
-            could()
-        ))),
-        ([], [first, ..]) => Err(CliError::Failed(format!(
-            "'{}' does not take account '{}': {}; these could: {}",
-            first.owner,
-            account.id,
-            obstacle(first, account).unwrap_or("it cannot"),
-            could()
-        ))),
-        (several, _) => Err(CliError::Failed(format!(
-            "several living workers are called '{name}': say which one: {}",
-            told(several.iter().map(|worker| &worker.owner).collect())
-        ))),
-    }
 }

@@ -6,7 +6,7 @@ use sqlx::{Row, query};
 use crate::ids::{AccountId, ConversationId, JobId, OutboxId};
 use crate::outbound::delivery::{Evidence, Status};
 use crate::store::connections::Tx;
-use crate::store::{Result, Store, StoreError};
+use crate::store::{Page, PageCursor, Result, Store, StoreError, stored};
 
 /// A message that waits to be sent, or what became of it. Times are the store's.
 #[derive(Clone, Debug, PartialEq, serde::Serialize)]
@@ -159,21 +159,42 @@ impl Store {
     /// # Errors
     /// [`StoreError::Unavailable`].
     pub async fn outbox(&self, filter: &OutboxFilter) -> Result<Vec<OutboxRow>> {
-        query(self.sql(&format!(
+        Ok(self.page_of_outbox(filter, None).await?.rows)
+    }
+
+    /// The messages that fit, newest first, from `cursor` on.
+    ///
+    /// # Errors
+    /// [`StoreError::Unavailable`].
+    pub async fn page_of_outbox(
+        &self,
+        filter: &OutboxFilter,
+        cursor: Option<&PageCursor>,
+    ) -> Result<Page<OutboxRow>> {
+        let (at, id) = PageCursor::bound(cursor);
+        let rows = query(self.sql(&format!(
             "SELECT {COLUMNS} FROM outbox
              WHERE ($1 IS NULL OR account_id = $1) AND ($2 IS NULL OR conv = $2)
-               AND ($3 IS NULL OR status = $3)
-             ORDER BY created_at DESC, outbox_id DESC LIMIT $4"
+               AND ($3 IS NULL OR status = $3) AND (created_at, outbox_id) < ($4, $5)
+             ORDER BY created_at DESC, outbox_id DESC LIMIT $6"
         )))
         .bind(filter.account.as_ref().map(AccountId::as_str))
-        .bind(filter.conversation.as_ref().map(ConversationId::as_str))
+        .bind(
+            filter
+                .conversation
+                .as_ref()
+                .map(|conv| stored(conv.as_str())),
+        )
         .bind(filter.status.map(Status::as_str))
-        .bind(filter.limit)
+        .bind(at)
+        .bind(id)
+        .bind(filter.limit.saturating_add(1))
         .fetch_all(&self.readers)
-        .await?
-        .iter()
-        .map(OutboxRow::read)
-        .collect()
+        .await?;
+        let rows = rows.iter().map(OutboxRow::read).collect::<Result<_>>()?;
+        Ok(Page::of(rows, filter.limit, |row: &OutboxRow| {
+            (row.created_at, row.outbox_id.as_str().to_owned())
+        }))
     }
 
     /// One message with its attempts.

@@ -49,7 +49,7 @@ impl Bench {
             .await
             .expect("answers");
         assert_eq!(page.next, None);
-        let texts = page.jobs.into_iter().map(|job| job.channel_message_id);
+        let texts = page.rows.into_iter().map(|job| job.channel_message_id);
         texts.collect()
     }
 
@@ -203,7 +203,7 @@ async fn dead_letters_are_listed_in_pages_and_discarded_for_good(bench: &Bench) 
         let page = store.dead_letters(&filter, cursor.as_ref()).await;
         let page = page.expect("answers");
         let texts: Vec<_> = page
-            .jobs
+            .rows
             .into_iter()
             .map(|job| job.channel_message_id)
             .collect();

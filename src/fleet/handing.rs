@@ -1,0 +1,215 @@
+//! What operators ask of leases: hand an account over, release it, take it away. What is asked is
+//! written into the lease; workers do it, see [`super`].
+
+use super::share::Worker;
+use crate::clock::span;
+use crate::ids::{AccountId, Epoch, OwnerId};
+use crate::store::{Account, LeaseRow, Store, StoreError};
+
+/// Why it was not asked, in words that help.
+#[derive(Debug, thiserror::Error)]
+pub enum Refusal {
+    /// There is no such account, or no worker has operated it yet.
+    #[error("{0}")]
+    Missing(String),
+    /// Whom it should go to cannot take it.
+    #[error("{0}")]
+    Taker(String),
+    /// The holder is no living worker: it cannot be asked.
+    #[error("{0}")]
+    Silent(String),
+    /// The store.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}
+
+/// What became of a request to hand over.
+#[derive(Debug)]
+pub enum Transfer {
+    /// The holder is the one already.
+    There(OwnerId),
+    /// It is asked for.
+    Asked {
+        /// Who had the account when it was.
+        before: LeaseRow,
+        /// Who shall have it.
+        taker: OwnerId,
+    },
+}
+
+/// Records `to`, a `WORKER_ID` or an owner, as the next holder.
+///
+/// # Errors
+/// [`Refusal`].
+pub async fn transfer(
+    store: &Store,
+    account: &AccountId,
+    to: &str,
+    actor: &str,
+) -> Result<Transfer, Refusal> {
+    let (before, known) = look(store, account).await?;
+    if !known.enabled {
+        return Err(Refusal::Taker(format!(
+            "account '{account}' is disabled: no worker takes it; `whatsapp-worker accounts enable {account}`"
+        )));
+    }
+    if let Some(holder) = before.holder().filter(|holder| holder.is_called(to)) {
+        return Ok(Transfer::There(holder.clone()));
+    }
+    let workers = living(store).await?;
+    let taker = find(&workers, &known, to)?;
+    let leases = store.leases().await?;
+    let held = leases
+        .iter()
+        .filter(|row| row.holder() == Some(&taker.owner));
+    let held = held.count();
+    if held >= taker.capacity as usize {
+        return Err(Refusal::Taker(format!(
+            "'{}' holds {held} accounts and its WORKER_CAPACITY is {}: it takes no more",
+            taker.owner, taker.capacity
+        )));
+    }
+    let taker = taker.owner.clone();
+    store.transfer_lease(account, taker.as_str(), actor).await?;
+    Ok(Transfer::Asked { before, taker })
+}
+
+/// What became of a request to release.
+#[derive(Debug)]
+pub enum Release {
+    /// Nobody holds it.
+    Free,
+    /// The holder is asked.
+    Asked {
+        /// It, and its lease.
+        before: LeaseRow,
+        /// No other worker can take the account: the holder will take it again.
+        alone: bool,
+    },
+}
+
+/// Has the living holder release `account` to anybody else.
+///
+/// # Errors
+/// [`Refusal`].
+pub async fn release(store: &Store, account: &AccountId, actor: &str) -> Result<Release, Refusal> {
+    let (before, known) = look(store, account).await?;
+    if before.is_free() {
+        return Ok(Release::Free);
+    }
+    let workers = living(store).await?;
+    if !workers.iter().any(|worker| worker.owner == before.owner) {
+        return Err(Refusal::Silent(format!(
+            "account '{account}' is held by '{}', which is no living worker and cannot be asked (dead, frozen, or a `link` command): the lease ends in {}",
+            before.owner,
+            span(before.remaining_ms)
+        )));
+    }
+    let others = workers
+        .iter()
+        .any(|worker| worker.owner != before.owner && obstacle(worker, &known).is_none());
+    store.transfer_lease(account, "", actor).await?;
+    Ok(Release::Asked {
+        before,
+        alone: !others && known.enabled,
+    })
+}
+
+/// Takes the lease from its holder, alive or not; `None`: it was free.
+///
+/// # Errors
+/// [`Refusal::Missing`], [`Refusal::Store`].
+pub async fn take_away(
+    store: &Store,
+    account: &AccountId,
+    actor: &str,
+) -> Result<Option<Epoch>, Refusal> {
+    let (row, _) = look(store, account).await?;
+    if row.is_free() {
+        return Ok(None);
+    }
+    Ok(store.force_release_lease(account, actor).await?)
+}
+
+/// The lease of an account that has one.
+///
+/// # Errors
+/// [`Refusal::Missing`], [`Refusal::Store`].
+pub async fn look(store: &Store, account: &AccountId) -> Result<(LeaseRow, Account), Refusal> {
+    let missing = || {
+        Refusal::Missing(format!(
+            "there is no account '{account}': `whatsapp-worker accounts list` shows them"
+        ))
+    };
+    let known = store.account(account).await?.ok_or_else(missing)?;
+    let row = store.lease(account).await?.ok_or_else(|| {
+        Refusal::Missing(format!(
+            "account '{account}' never had a lease: no worker has operated it yet"
+        ))
+    })?;
+    Ok((row, known))
+}
+
+async fn living(store: &Store) -> Result<Vec<Worker>, StoreError> {
+    let rows = store.workers().await?;
+    Ok(rows.into_iter().map(|row| row.told.into()).collect())
+}
+
+/// Why `worker` would not take the account.
+fn obstacle(worker: &Worker, account: &Account) -> Option<&'static str> {
+    if worker.draining {
+        Some("it is shutting down")
+    } else if !worker.wants.include(&account.id) {
+        Some("its WHATSAPP_ACCOUNT_ID does not name the account")
+    } else if !worker.is_at_home(account.auth_home.as_deref()) {
+        Some("the account's local auth state is on another installation")
+    } else {
+        None
+    }
+}
+
+/// The worker that `name` means.
+fn find<'a>(workers: &'a [Worker], account: &Account, name: &str) -> Result<&'a Worker, Refusal> {
+    let able = |worker: &&Worker| obstacle(worker, account).is_none();
+    let told = |owners: Vec<&OwnerId>| {
+        if owners.is_empty() {
+            "none".to_owned()
+        } else {
+            let names: Vec<&str> = owners.iter().map(|owner| owner.as_str()).collect();
+            names.join(", ")
+        }
+    };
+    let could = || {
+        told(
+            workers
+                .iter()
+                .filter(able)
+                .map(|worker| &worker.owner)
+                .collect(),
+        )
+    };
+    let named: Vec<&Worker> = workers
+        .iter()
+        .filter(|worker| worker.owner.is_called(name))
+        .collect();
+    let fitting: Vec<&Worker> = named.iter().copied().filter(able).collect();
+    match (fitting.as_slice(), named.as_slice()) {
+        ([worker], _) => Ok(worker),
+        ([], []) => Err(Refusal::Taker(format!(
+            "no living worker is called '{name}'; these could take account '{}': {}",
+            account.id,
+            could()
+        ))),
+        ([], [first, ..]) => Err(Refusal::Taker(format!(
+            "'{}' does not take account '{}': {}; these could: {}",
+            first.owner,
+            account.id,
+            obstacle(first, account).unwrap_or("it cannot"),
+            could()
+        ))),
+        (several, _) => Err(Refusal::Taker(format!(
+            "several living workers are called '{name}': say which one: {}",
+            told(several.iter().map(|worker| &worker.owner).collect())
+        ))),
+    }
+}
