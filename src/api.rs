@@ -1,6 +1,8 @@
-//! HTTP for agents in any language: take work, answer it, write by oneself, look back, get files.
+//! HTTP for agents in any language: take work, answer it, write by oneself, look back, get files; and
+//! for operators ([`admin`]), who see and steer everything.
 //!
-//! Every route below `/v1` wants `AGENT_SECRET` (see [`auth`]); the probes want nothing. What goes wrong
+//! Every route below `/v1` wants a token of its scope (see [`auth`]); the probes want nothing. All routes
+//! are described as they are added ([`openapi`]), which `/openapi.json` tells. What goes wrong
 //! is a [`problem`], and every answer carries `X-Request-Id`. Any process with the role `agent` or `all`
 //! serves all accounts of the store: what is asked for is done in the store, and whoever holds an
 //! account's lease sends.
@@ -8,6 +10,8 @@
 //! Failures: a store that does not answer is 503, and nothing is half done, since each request is one
 //! transaction. On a stop, requests that wait for work are answered at once, with none.
 
+mod admin;
+mod agents;
 mod auth;
 mod body;
 mod conversations;
@@ -17,6 +21,8 @@ mod health;
 mod jobs;
 mod media;
 mod messages;
+mod openapi;
+mod path;
 mod presence;
 pub mod present;
 pub mod problem;
@@ -31,11 +37,13 @@ use axum::extract::Request;
 use axum::http::{HeaderName, HeaderValue, StatusCode};
 use axum::middleware::{self, Next};
 use axum::response::Response;
-use axum::routing::{get, post};
 use tokio_util::sync::CancellationToken;
 
+use self::admin::Tickets;
 use self::auth::Guard;
+use self::failures::Failures;
 use self::media::Files;
+use self::openapi::Description;
 use self::problem::{Kind, Problem};
 use crate::jobs::Queue;
 use crate::outbound::media::Accepting;
@@ -62,6 +70,8 @@ pub struct Api {
     queue: Queue,
     accepting: Accepting,
     files: Files,
+    /// Links that show a code which links, once.
+    tickets: Tickets,
     /// The webhooks of this process's file.
     listed: Arc<[Webhook]>,
     /// Cancelled when the process stops.
@@ -82,53 +92,49 @@ impl Api {
             queue: desk.queue.clone(),
             accepting: desk.accepting.clone(),
             files: Files::new(media),
+            tickets: Tickets::default(),
             listed: listed.into(),
             stop,
         }
     }
 
-    /// All routes, each for whom `doors` let in.
-    pub fn router(self, doors: &Doors) -> Router {
-        let guard = Guard::new(doors.clone(), Scope::Agent, Arc::default());
-        let agents = Router::new()
-            .route("/v1/jobs/claim", post(jobs::claim))
-            .route("/v1/jobs/{id}/heartbeat", post(jobs::heartbeat))
-            .route("/v1/jobs/{id}/complete", post(jobs::complete))
-            .route("/v1/jobs/{id}/fail", post(jobs::fail))
-            .route("/v1/messages", post(messages::send))
-            .route("/v1/messages/{id}", get(messages::show))
-            .route("/v1/messages/{id}/cancel", post(messages::cancel))
-            .route("/v1/messages/{id}/retry", post(messages::retry))
-            .route("/v1/uploads", post(files::upload))
-            .route("/v1/media/{account}/{key}", get(media::download))
-            .route(
-                "/v1/conversations/{id}/messages",
-                get(conversations::messages),
-            )
-            .route("/v1/conversations/{id}/typing", post(presence::typing))
-            .route("/v1/conversations/{id}/read", post(presence::read))
-            .route("/v1/webhooks", get(webhooks::list).post(webhooks::add))
-            .route(
-                "/v1/webhooks/{name}",
-                get(webhooks::show)
-                    .put(webhooks::change)
-                    .delete(webhooks::remove),
-            )
-            .route("/v1/webhooks/{name}/rotate", post(webhooks::rotate))
-            .layer(middleware::from_fn_with_state(guard, auth::check));
-        finished(agents.merge(probes())).with_state(self)
-    }
-
-    /// The probes alone, for a process that does not serve agents.
-    pub fn probes(self) -> Router {
-        finished(probes()).with_state(self)
+    /// All routes, each for whom `doors` let in; agents' only with `agents`.
+    pub fn router(self, doors: &Doors, agents: bool) -> Router {
+        let failures = Arc::new(Failures::default());
+        let behind = |scope, routes: Router<Self>| {
+            let guard = Guard::new(doors.clone(), scope, Arc::clone(&failures));
+            routes.layer(middleware::from_fn_with_state(guard, auth::check))
+        };
+        let mut told = Description::default();
+        let mut routes = behind(
+            Scope::Read,
+            admin::looks().merge(health::components()).split(&mut told),
+        )
+        .merge(behind(Scope::Operate, admin::acts().split(&mut told)))
+        .merge(admin::open().merge(health::probes()).split(&mut told));
+        if agents {
+            routes = routes.merge(behind(Scope::Agent, agents::routes().split(&mut told)));
+        }
+        finished(routes).with_state(self)
     }
 }
 
-fn probes() -> Router<Api> {
-    Router::new()
-        .route("/healthz", get(health::live))
-        .route("/readyz", get(health::ready))
+/// The description of all routes, as OpenAPI 3.1.
+pub fn document() -> String {
+    let mut told = Description::default();
+    for routes in [
+        agents::routes(),
+        admin::looks(),
+        health::components(),
+        admin::acts(),
+        admin::open(),
+        health::probes(),
+    ] {
+        // Nobody is served here.
+        drop(routes.split(&mut told));
+    }
+    let text = told.document().to_pretty_json();
+    text.expect("the document has string keys") + "\n"
 }
 
 fn finished(routes: Router<Api>) -> Router<Api> {
@@ -160,4 +166,23 @@ async fn identify(request: Request, next: Next) -> Response {
     let mut response = next.run(request).await;
     response.headers_mut().insert(REQUEST_ID, id);
     response
+}
+
+#[cfg(test)]
+mod tests {
+    /// With `WORKER_TEST_WRITE` set, writes it instead.
+    #[test]
+    fn the_description_that_is_checked_in_is_that_of_the_routes() {
+        let path = concat!(env!("CARGO_MANIFEST_DIR"), "/docs/openapi.json");
+        let document = super::document();
+        if std::env::var_os("WORKER_TEST_WRITE").is_some() {
+            std::fs::write(path, &document).expect("written");
+        }
+        let known = std::fs::read_to_string(path).unwrap_or_default();
+        assert!(
+            known == document,
+            "docs/openapi.json is out of date: run this test with WORKER_TEST_WRITE=1"
+        );
+        assert!(document.contains(r#""openapi": "3.1.0""#));
+    }
 }

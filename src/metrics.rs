@@ -31,12 +31,15 @@ const FRESH: Duration = Duration::from_secs(1);
 /// How long the store may take.
 const PATIENCE: Duration = Duration::from_secs(5);
 
+/// The store, and when it was looked at.
+type Seen = (Boot, Arc<Census>);
+
 /// What is scraped.
 #[derive(Clone, Debug)]
 pub struct Metrics {
     store: Store,
     owner: OwnerId,
-    last: Arc<Mutex<Option<(Boot, Arc<Census>)>>>,
+    last: Arc<Mutex<Option<Seen>>>,
 }
 
 impl Metrics {

@@ -63,7 +63,7 @@ use self::sqlite::FileIdentity;
 pub use accounts::{Account, AuthMedium};
 pub use audit::{AuditLine, AuditRow};
 pub use auth::{AskedOrder, AuthMark, AuthOrder, AuthView, RemoteMedium};
-pub use census::{Census, OutboxDepth};
+pub use census::Census;
 pub use changes::{Changes, Topic};
 pub use contacts::{Contact, Looked, Lookup, Met};
 pub use controls::Controls;
@@ -81,8 +81,8 @@ pub use lease::{AcquireLease, LeaseRow};
 pub use link::{LinkCode, LinkCodeKind, LinkWish, SessionStatus};
 pub use missing::{Ledger, MissingMessage, MissingNote};
 pub use outbox::{
-    Attempt, Cancelled, ChatAddress, Claimed, Cursor, Dispatch, Enqueued, Origin, OutboxDetail,
-    OutboxFilter, OutboxRow, Proof, Recovered, Request, Retried, Settled, Talk, Turn,
+    Attempt, Cancelled, ChatAddress, Claimed, Cursor, Dispatch, Enqueued, Origin, OutboxDepth,
+    OutboxDetail, OutboxFilter, OutboxRow, Proof, Recovered, Request, Retried, Settled, Talk, Turn,
 };
 pub use page::{Page, PageCursor};
 pub use place::{Place, PostgresUrl, shown};

@@ -36,7 +36,7 @@ pub struct Answer {
 }
 
 impl Answer {
-    async fn of(response: reqwest::Response) -> Self {
+    pub async fn of(response: reqwest::Response) -> Self {
         let (status, headers) = (response.status().as_u16(), response.headers().clone());
         let bytes = response.bytes().await.expect("a whole answer");
         Self {
@@ -64,7 +64,7 @@ pub struct Agency {
     pub worker: Worker,
     pub base: String,
     pub client: reqwest::Client,
-    fence: Arc<Fence>,
+    pub fence: Arc<Fence>,
 }
 
 /// The settings of a worker that serves agents.

@@ -1,5 +1,6 @@
 //! Integration tests: one binary, a module for each topic.
 
+mod admin;
 mod agents;
 mod auth;
 mod bad_input;

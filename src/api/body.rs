@@ -8,6 +8,7 @@ use axum::http::request::Parts;
 use axum::http::{HeaderMap, header};
 use futures_util::StreamExt;
 use serde::de::DeserializeOwned;
+use serde::{Deserialize, Deserializer};
 use serde_json::Value;
 
 use super::problem::{Kind, Problem};
@@ -147,24 +148,29 @@ impl<T: DeserializeOwned, S: Send + Sync> FromRequestParts<S> for Query<T> {
 
     async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Problem> {
         let pairs = url::form_urlencoded::parse(parts.uri.query().unwrap_or_default().as_bytes());
-        // Numbers in a query are texts to a parser that expects numbers.
         let object = pairs
-            .map(|(name, text)| {
-                let value = text
-                    .parse::<i64>()
-                    .map_or_else(|_| text.into(), Value::from);
-                (name.into_owned(), value)
-            })
+            .map(|(name, text)| (name.into_owned(), text.into_owned().into()))
             .collect();
         parse_part(Value::Object(object), "").map(Self)
     }
+}
+
+/// A number in a query, where everything is text.
+///
+/// # Errors
+/// It is no whole number.
+pub fn number<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<i64>, D::Error> {
+    let text = String::deserialize(deserializer)?;
+    let number = text.parse();
+    number
+        .map(Some)
+        .map_err(|_| serde::de::Error::custom("write a whole number"))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
     use axum::response::IntoResponse;
-    use serde::Deserialize;
 
     #[derive(Debug, Deserialize)]
     #[serde(rename_all = "camelCase", deny_unknown_fields)]

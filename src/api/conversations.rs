@@ -1,10 +1,11 @@
 //! What was said before, and signs that somebody is there.
 
-use axum::extract::{Path, State};
+use axum::extract::State;
 use serde::Deserialize;
 use serde_json::{Value, json};
 
-use super::body::Query;
+use super::body::{Query, number};
+use super::path::Path;
 use super::problem::Problem;
 use super::{Api, present};
 use crate::ids::ConversationId;
@@ -13,10 +14,13 @@ use crate::store::{Counterpart, Cursor};
 const MOST: i64 = 200;
 const USUAL: i64 = 50;
 
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, utoipa::IntoParams)]
 #[serde(deny_unknown_fields)]
 pub struct Page {
+    /// `before` of the page before.
     before: Option<String>,
+    /// 1 to 200; 50 unless set.
+    #[serde(default, deserialize_with = "number")]
     limit: Option<i64>,
 }
 

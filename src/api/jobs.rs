@@ -2,11 +2,13 @@
 
 use std::time::Duration;
 
-use axum::extract::{Path, State};
+use axum::extract::State;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
+use utoipa::ToSchema;
 
 use super::body::Json;
+use super::path::Path;
 use super::problem::{Kind, Problem};
 use super::{Api, present};
 use crate::ids::{AccountId, ClaimToken, JobId, OutboxId};
@@ -27,7 +29,7 @@ const PROCESSOR_CHARS: usize = 128;
 const MESSAGE_CHARS: usize = 4_000;
 
 /// `POST /v1/jobs/claim`.
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, ToSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct ClaimBody {
     accounts: Option<Vec<AccountId>>,
@@ -86,9 +88,10 @@ pub(super) async fn check_accounts(api: &Api, accounts: &[AccountId]) -> Result<
 }
 
 /// `POST /v1/jobs/{id}/heartbeat`.
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, ToSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct HeartbeatBody {
+    #[schema(value_type = String)]
     claim_token: ClaimToken,
     lock_ms: Option<u64>,
     #[serde(default)]
@@ -119,12 +122,16 @@ pub async fn heartbeat(
 }
 
 /// `POST /v1/jobs/{id}/complete`.
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, ToSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct CompleteBody {
+    #[schema(value_type = String)]
     claim_token: ClaimToken,
+    #[schema(value_type = Option<Object>)]
     result: Option<Value>,
+    /// Drafts, as in `POST /v1/messages` without `accountId`.
     #[serde(default)]
+    #[schema(value_type = Vec<Object>)]
     replies: Vec<Draft>,
     #[serde(default)]
     mark_read: bool,
@@ -190,9 +197,10 @@ pub async fn complete(
 }
 
 /// `POST /v1/jobs/{id}/fail`.
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, ToSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct FailBody {
+    #[schema(value_type = String)]
     claim_token: ClaimToken,
     error_reason: String,
     error_message: Option<String>,

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use axum::body::Body;
-use axum::extract::{Path, State};
+use axum::extract::State;
 use axum::http::{HeaderValue, header};
 use axum::response::{IntoResponse, Response};
 use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
@@ -12,6 +12,7 @@ use tokio_util::io::ReaderStream;
 use tracing::info;
 
 use super::Api;
+use super::path::Path;
 use super::problem::{Kind, Problem};
 use crate::ids::AccountId;
 use crate::inbound::message::{Content, Media};

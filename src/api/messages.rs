@@ -3,12 +3,14 @@
 use std::time::Duration;
 
 use axum::Extension;
-use axum::extract::{Path, State};
+use axum::extract::State;
 use axum::http::{HeaderMap, StatusCode};
 use serde_json::{Map, Value};
+use utoipa::ToSchema;
 
 use super::auth::SignedId;
 use super::body::{Json, parse_part};
+use super::path::Path;
 use super::problem::{Kind, Problem};
 use super::{ACTOR, Answer, Api};
 use crate::ids::{AccountId, OutboxId};
@@ -24,6 +26,24 @@ const LONGEST_KEY: usize = 255;
 /// How long a connected session may take to say whether a number is on WhatsApp.
 const LOOKUP_PATIENCE: Duration = Duration::from_secs(5);
 
+/// What is sent, as the document shows it; it is read as a draft.
+#[derive(ToSchema)]
+#[expect(dead_code, reason = "only its shape is told")]
+#[schema(rename_all = "camelCase")]
+pub(super) struct MessageBody {
+    account_id: AccountId,
+    /// A phone number with +, an address, or a conversation's id.
+    to: String,
+    /// `{"type": "text", "body": "hello"}`; the README lists the other types.
+    #[schema(value_type = Object, example = json!({"type": "text", "body": "hello"}))]
+    content: Value,
+    /// `{"messageId"}`.
+    #[schema(value_type = Option<Object>)]
+    quote: Option<Value>,
+    mentions: Option<Vec<String>>,
+    typing_ms: Option<u32>,
+}
+
 /// `POST /v1/messages`: a draft and `accountId`. With an `Idempotency-Key`, or the `webhook-id` of a
 /// signed request, repeating it is answered with the message that came of the first.
 pub async fn send(
@@ -33,6 +53,24 @@ pub async fn send(
     Json(body): Json<Map<String, Value>>,
 ) -> Result<Answer<OutboxRow>, Problem> {
     let key = key(&headers, signed.as_deref())?;
+    accept(&api, key, body, Sender::Agent).await
+}
+
+/// Who wants a message to be sent.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Sender {
+    Agent,
+    /// Under this name in the audit.
+    Operator(&'static str),
+}
+
+/// Takes a message into the outbox; what is repeated with the same `key` is answered as before.
+pub(super) async fn accept(
+    api: &Api,
+    key: Option<String>,
+    body: Map<String, Value>,
+    sender: Sender,
+) -> Result<Answer<OutboxRow>, Problem> {
     let request = key.map(|key| Request::new(&key, &body));
     let (account, draft) = read(body)?;
     draft
@@ -52,10 +90,13 @@ pub async fn send(
     let enqueued = match before {
         Some(before) => before,
         None => {
-            check_number(&api, &account, draft.to.as_ref()).await?;
+            check_number(api, &account, draft.to.as_ref()).await?;
             let draft = api.prepare(draft).await?;
             let request = request.as_ref();
-            let origin = Origin::Api { request };
+            let origin = match (sender, request) {
+                (Sender::Operator(actor), None) => Origin::Operator { actor },
+                (_, request) => Origin::Api { request },
+            };
             api.store.enqueue_message(&account, &draft, origin).await?
         }
     };
@@ -106,7 +147,10 @@ fn read(mut body: Map<String, Value>) -> Result<(AccountId, Draft), Problem> {
     Ok((account, parse_part(Value::Object(body), "")?))
 }
 
-fn key(headers: &HeaderMap, signed: Option<&SignedId>) -> Result<Option<String>, Problem> {
+pub(super) fn key(
+    headers: &HeaderMap,
+    signed: Option<&SignedId>,
+) -> Result<Option<String>, Problem> {
     let Some(key) = headers.get(KEY) else {
         return Ok(signed.map(|signed| signed.0.clone()));
     };
@@ -133,11 +177,18 @@ pub async fn cancel(
     State(api): State<Api>,
     Path(id): Path<String>,
 ) -> Result<axum::Json<OutboxDetail>, Problem> {
-    let id = OutboxId(id);
-    match api.store.cancel_outgoing(&id, ACTOR).await? {
-        Cancelled::Done => find(&api, &id).await.map(axum::Json),
+    take_back(&api, &OutboxId(id), ACTOR).await
+}
+
+pub(super) async fn take_back(
+    api: &Api,
+    id: &OutboxId,
+    actor: &str,
+) -> Result<axum::Json<OutboxDetail>, Problem> {
+    match api.store.cancel_outgoing(id, actor).await? {
+        Cancelled::Done => find(api, id).await.map(axum::Json),
         Cancelled::TooLate(status) => Err(too_late("cancelled", status)),
-        Cancelled::Unknown => Err(unknown(&id)),
+        Cancelled::Unknown => Err(unknown(id)),
     }
 }
 
@@ -146,19 +197,26 @@ pub async fn retry(
     State(api): State<Api>,
     Path(id): Path<String>,
 ) -> Result<axum::Json<OutboxDetail>, Problem> {
-    let id = OutboxId(id);
-    match api.store.retry_outgoing(&id, ACTOR).await? {
-        Retried::Done => find(&api, &id).await.map(axum::Json),
+    try_anew(&api, &OutboxId(id), ACTOR).await
+}
+
+pub(super) async fn try_anew(
+    api: &Api,
+    id: &OutboxId,
+    actor: &str,
+) -> Result<axum::Json<OutboxDetail>, Problem> {
+    match api.store.retry_outgoing(id, actor).await? {
+        Retried::Done => find(api, id).await.map(axum::Json),
         Retried::Needless(status) => Err(too_late("tried anew", status)),
         Retried::Erased => Err(Problem::new(
             Kind::Gone,
             "what the message said is erased, so it cannot be sent",
         )),
-        Retried::Unknown => Err(unknown(&id)),
+        Retried::Unknown => Err(unknown(id)),
     }
 }
 
-async fn find(api: &Api, id: &OutboxId) -> Result<OutboxDetail, Problem> {
+pub(super) async fn find(api: &Api, id: &OutboxId) -> Result<OutboxDetail, Problem> {
     let found = api.store.outbox_row(id).await?;
     found.ok_or_else(|| unknown(id))
 }

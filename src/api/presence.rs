@@ -1,12 +1,14 @@
 //! Signs that somebody is there: "typing…" and blue ticks. The holder of the account's lease shows them
 //! when it can; nothing depends on it.
 
-use axum::extract::{Path, State};
+use axum::extract::State;
 use axum::http::StatusCode;
 use serde::Deserialize;
 use tracing::info;
+use utoipa::ToSchema;
 
 use super::body::Json;
+use super::path::Path;
 use super::problem::Problem;
 use super::{Api, conversations};
 use crate::ids::JobId;
@@ -16,7 +18,7 @@ use crate::store::{Hint, StoreError};
 const USUAL_MS: u32 = 10_000;
 const LONGEST_MS: u32 = 60_000;
 
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Typing {
     ms: Option<u32>,

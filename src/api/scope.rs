@@ -9,7 +9,7 @@ use crate::webhooks::signature::Secret;
 pub enum Scope {
     /// Take work, answer it, send: `AGENT_SECRET`.
     Agent,
-    /// Look at everything but what people wrote and codes that link: `ADMIN_READ_TOKEN`.
+    /// Look at everything but codes that link: `ADMIN_READ_TOKEN`.
     Read,
     /// All of it, and change it: `ADMIN_API_TOKEN`.
     Operate,

@@ -2,13 +2,15 @@
 
 use std::time::Duration;
 
-use axum::extract::{Path, State};
+use axum::extract::State;
 use axum::http::StatusCode;
 use serde::Deserialize;
 use serde_json::{Value, json};
+use utoipa::ToSchema;
 
 use super::body::Json;
 use super::jobs::check_accounts;
+use super::path::Path;
 use super::problem::{Kind, Problem};
 use super::{ACTOR, Answer, Api};
 use crate::ids::AccountId;
@@ -28,10 +30,11 @@ impl From<Invalid> for Problem {
 }
 
 /// What is set of a webhook.
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, ToSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct Wanted {
     name: Option<String>,
+    #[schema(value_type = String)]
     url: HookUrl,
     accounts: Option<Vec<AccountId>>,
     timeout_ms: Option<u64>,
@@ -128,7 +131,7 @@ pub async fn change(
 }
 
 /// A secret of one's own, if it is not to be made.
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Rotation {
     secret: Option<String>,

@@ -65,18 +65,14 @@ impl Service {
     }
 
     /// Serves until `stop`, then to the end of what is under way. A process that does not serve agents
-    /// answers probes alone.
+    /// answers operators and probes alone.
     pub(super) async fn run(self, config: &Config, stop: CancellationToken) {
         let (desk, listed) = (self.desk, &config.api.webhooks);
         let api = Api::new(&desk, self.media, listed, stop.clone());
         let agents = config.role.serves_agents();
         let answering = async {
             let Some(server) = self.server else { return };
-            let router = if agents {
-                api.router(&config.api.doors)
-            } else {
-                api.probes()
-            };
+            let router = api.router(&config.api.doors, agents);
             server.serve(router, stop.clone()).await;
         };
         let pushing = async {

@@ -41,7 +41,7 @@ struct Gauges {
     jobs: Family<Standing, Gauge>,
     oldest_job: Family<Whose, Seconds>,
     outbox: Family<Standing, Gauge>,
-    oldest_message: Family<Standing, Seconds>,
+    oldest_message: Family<Whose, Seconds>,
 }
 
 /// Writes `census`, as the process sees it that holds leases as `owner`. None: the store does not answer.
@@ -97,10 +97,14 @@ impl Gauges {
             self.oldest_job.get_or_create(&whose).set(oldest);
         }
         for outbox in &census.outboxes {
-            let standing = standing(&outbox.account, &outbox.status);
-            self.outbox.get_or_create(&standing).set(outbox.messages);
+            let counts = [("pending", outbox.pending), ("sending", outbox.sending)];
+            for (status, messages) in counts {
+                let standing = standing(&outbox.account_id, status);
+                self.outbox.get_or_create(&standing).set(messages);
+            }
             let oldest = seconds(outbox.oldest_age_ms);
-            self.oldest_message.get_or_create(&standing).set(oldest);
+            let whose = of(&outbox.account_id);
+            self.oldest_message.get_or_create(&whose).set(oldest);
         }
     }
 

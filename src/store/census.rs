@@ -2,10 +2,7 @@
 
 use std::collections::HashMap;
 
-use sqlx::{Row, query};
-
-use super::columns::account_id;
-use super::{Account, LeaseRow, QueueDepth, Result, SessionStatus, Store};
+use super::{Account, LeaseRow, OutboxDepth, QueueDepth, Result, SessionStatus, Store};
 use crate::ids::AccountId;
 
 /// The store, seen at once; not in one transaction.
@@ -23,19 +20,6 @@ pub struct Census {
     pub outboxes: Vec<OutboxDepth>,
 }
 
-/// The outbox of one account.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct OutboxDepth {
-    /// Whose.
-    pub account: AccountId,
-    /// `pending` or `sending`.
-    pub status: String,
-    /// How many messages.
-    pub messages: i64,
-    /// How long the oldest of them is there, milliseconds.
-    pub oldest_age_ms: i64,
-}
-
 impl Store {
     /// Counts.
     ///
@@ -49,31 +33,5 @@ impl Store {
             queues: self.queue_depths().await?,
             outboxes: self.outbox_depths().await?,
         })
-    }
-
-    /// What waits to be sent, and what is on its way, of each account that has some.
-    ///
-    /// # Errors
-    /// [`super::StoreError::Unavailable`].
-    pub async fn outbox_depths(&self) -> Result<Vec<OutboxDepth>> {
-        let mut depths = Vec::new();
-        // One condition each: every one of them is an index's.
-        for status in ["pending", "sending"] {
-            let rows = query(self.sql(&format!(
-                "SELECT account_id, COUNT(*) AS messages, {{NOW}} - MIN(created_at) AS age
-                 FROM outbox WHERE status = '{status}' GROUP BY account_id"
-            )))
-            .fetch_all(&self.readers)
-            .await?;
-            for row in rows {
-                depths.push(OutboxDepth {
-                    account: account_id(&row, "outbox")?,
-                    status: status.to_owned(),
-                    messages: row.try_get("messages")?,
-                    oldest_age_ms: row.try_get("age")?,
-                });
-            }
-        }
-        Ok(depths)
     }
 }

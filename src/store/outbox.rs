@@ -13,6 +13,7 @@
 //! - [`talk`]: what was said in a conversation, both ways
 
 mod claim;
+mod depth;
 mod enqueue;
 mod lane;
 mod operator;
@@ -22,6 +23,7 @@ mod settle;
 mod talk;
 
 pub use self::claim::{ChatAddress, Claimed, Dispatch};
+pub use self::depth::OutboxDepth;
 pub use self::enqueue::{Enqueued, Origin, Request};
 pub(in crate::store) use self::enqueue::{insert_outgoing, resolve};
 pub(in crate::store) use self::lane::refresh as refresh_lane;

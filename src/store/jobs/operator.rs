@@ -76,8 +76,11 @@ impl Store {
     /// # Errors
     /// [`StoreError::Unavailable`]: a part may be done.
     pub async fn retry_jobs(&self, selection: &JobSelection, actor: &str) -> Result<u64> {
-        self.each(selection, async |job| self.retry_job(job, actor).await)
-            .await
+        let mut done = 0;
+        for job in self.selected(selection).await? {
+            done += u64::from(self.retry_job(&job, actor).await? == Outcome::Done);
+        }
+        Ok(done)
     }
 
     /// As [`Store::retry_jobs`], of one.
@@ -163,8 +166,11 @@ impl Store {
     /// # Errors
     /// [`StoreError::Unavailable`]: a part may be done.
     pub async fn discard_jobs(&self, selection: &JobSelection, actor: &str) -> Result<u64> {
-        self.each(selection, async |job| self.discard_job(job, actor).await)
-            .await
+        let mut done = 0;
+        for job in self.selected(selection).await? {
+            done += u64::from(self.discard_job(&job, actor).await? == Outcome::Done);
+        }
+        Ok(done)
     }
 
     /// As [`Store::discard_jobs`], of one.
@@ -225,19 +231,6 @@ impl Store {
         audit::write(&mut tx, entry(&lane.account, actor, action, job.as_str())).await?;
         self.commit_telling(tx, Some(Topic::Jobs)).await?;
         Ok(Outcome::Done)
-    }
-
-    /// Does `act` to each job that `selection` names, and counts where it was done.
-    async fn each(
-        &self,
-        selection: &JobSelection,
-        act: impl AsyncFn(&JobId) -> Result<Outcome>,
-    ) -> Result<u64> {
-        let mut done = 0;
-        for job in self.selected(selection).await? {
-            done += u64::from(act(&job).await? == Outcome::Done);
-        }
-        Ok(done)
     }
 
     async fn selected(&self, selection: &JobSelection) -> Result<Vec<JobId>> {

@@ -1,0 +1,42 @@
+//! The processes that operate accounts.
+
+use axum::Json as Answered;
+use axum::extract::State;
+use serde_json::{Value, json};
+
+use super::accounts::Listing;
+use super::pages;
+use crate::api::Api;
+use crate::api::body::Query;
+use crate::api::problem::Problem;
+use crate::store::WorkerRow;
+
+/// `GET /v1/admin/workers`.
+pub async fn list(
+    State(api): State<Api>,
+    Query(listing): Query<Listing>,
+) -> Result<Answered<Value>, Problem> {
+    let bounds = listing.bounds()?;
+    let leases = api.store.leases().await?;
+    let workers = api.store.workers().await?;
+    let owner = |worker: &WorkerRow| worker.told.owner.as_str().to_owned();
+    let rows: Vec<_> = workers.into_iter().map(|row| (owner(&row), row)).collect();
+    let show = |(_, worker): &(String, WorkerRow)| {
+        let told = &worker.told;
+        let held = leases
+            .iter()
+            .filter(|row| row.holder() == Some(&told.owner));
+        json!({
+            "ownerId": told.owner.as_str(),
+            "held": held.count(),
+            "capacity": told.capacity,
+            "accounts": told.accounts,
+            "draining": told.draining,
+            "beatAgeMs": worker.beat_age_ms,
+            "startedAt": worker.started_at,
+            "version": told.version,
+            "installation": told.installation,
+        })
+    };
+    Ok(pages::of_all("workers", rows, bounds, |(id, _)| id, show))
+}

@@ -1,0 +1,182 @@
+//! The routes and their description, made together: a route that is not described cannot be added.
+
+mod document;
+mod schemas;
+
+use axum::Router;
+use axum::handler::Handler;
+use axum::http::Method;
+use axum::routing::{MethodFilter, on};
+use utoipa::openapi::{RefOr, Schema};
+use utoipa::{IntoParams, ToSchema};
+
+use super::Api;
+use super::scope::Scope;
+
+/// What a route is for, and what it takes and answers.
+#[derive(Clone)]
+pub(super) struct Operation {
+    summary: &'static str,
+    status: u16,
+    /// What a success is, unless it is JSON.
+    media: Option<&'static str>,
+    body: Option<Body>,
+    query: Vec<utoipa::openapi::path::Parameter>,
+    headers: Vec<(&'static str, &'static str)>,
+    schemas: Vec<(String, RefOr<Schema>)>,
+    /// Further statuses with their meaning, beside those that every route of its kind has.
+    others: Vec<(u16, &'static str)>,
+}
+
+#[derive(Clone)]
+enum Body {
+    Json(RefOr<Schema>),
+    Bytes,
+}
+
+impl Operation {
+    /// Answers 200 with JSON.
+    pub(super) fn new(summary: &'static str) -> Self {
+        Self {
+            summary,
+            status: 200,
+            media: None,
+            body: None,
+            query: Vec::new(),
+            headers: Vec::new(),
+            schemas: Vec::new(),
+            others: Vec::new(),
+        }
+    }
+
+    /// Takes this as JSON.
+    pub(super) fn takes<T: ToSchema>(mut self) -> Self {
+        T::schemas(&mut self.schemas);
+        self.body = Some(Body::Json(T::schema()));
+        self
+    }
+
+    /// Takes a file.
+    pub(super) fn takes_bytes(mut self) -> Self {
+        self.body = Some(Body::Bytes);
+        self
+    }
+
+    /// Takes these in the query.
+    pub(super) fn asks<T: IntoParams>(mut self) -> Self {
+        self.query = T::into_params(|| Some(utoipa::openapi::path::ParameterIn::Query));
+        self
+    }
+
+    /// Knows this header of the request.
+    pub(super) fn header(mut self, name: &'static str, meaning: &'static str) -> Self {
+        self.headers.push((name, meaning));
+        self
+    }
+
+    /// A success is this status instead of 200.
+    pub(super) fn status(mut self, status: u16) -> Self {
+        self.status = status;
+        self
+    }
+
+    /// A success is no JSON, but this.
+    pub(super) fn media(mut self, media: &'static str) -> Self {
+        self.media = Some(media);
+        self
+    }
+
+    /// May answer this too.
+    pub(super) fn or(mut self, status: u16, meaning: &'static str) -> Self {
+        self.others.push((status, meaning));
+        self
+    }
+}
+
+struct Described {
+    method: Method,
+    path: &'static str,
+    scope: Option<Scope>,
+    operation: Operation,
+}
+
+/// Routes of one scope.
+pub(super) struct Routes {
+    router: Router<Api>,
+    scope: Option<Scope>,
+    described: Vec<Described>,
+}
+
+impl Routes {
+    /// For whom `scope` is needed; `None`: open to everybody.
+    pub(super) fn of(scope: Option<Scope>) -> Self {
+        Self {
+            router: Router::new(),
+            scope,
+            described: Vec::new(),
+        }
+    }
+
+    /// Adds a route.
+    pub(super) fn at<T: 'static>(
+        mut self,
+        method: Method,
+        path: &'static str,
+        operation: Operation,
+        handler: impl Handler<T, Api>,
+    ) -> Self {
+        let filter = MethodFilter::try_from(method.clone()).expect("routes have plain methods");
+        self.router = self.router.route(path, on(filter, handler));
+        self.described.push(Described {
+            method,
+            path,
+            scope: self.scope,
+            operation,
+        });
+        self
+    }
+
+    /// Adds a route that looks.
+    pub(super) fn get<T: 'static>(
+        self,
+        path: &'static str,
+        operation: Operation,
+        handler: impl Handler<T, Api>,
+    ) -> Self {
+        self.at(Method::GET, path, operation, handler)
+    }
+
+    /// Adds a route that does something.
+    pub(super) fn post<T: 'static>(
+        self,
+        path: &'static str,
+        operation: Operation,
+        handler: impl Handler<T, Api>,
+    ) -> Self {
+        self.at(Method::POST, path, operation, handler)
+    }
+
+    /// With those of `other`, which are of the same scope.
+    pub(super) fn merge(mut self, other: Self) -> Self {
+        self.router = self.router.merge(other.router);
+        self.described.extend(other.described);
+        self
+    }
+
+    /// The routes to serve, and what there is to tell of them.
+    pub(super) fn split(self, told: &mut Description) -> Router<Api> {
+        told.0.extend(self.described);
+        self.router
+    }
+}
+
+/// All that is told of a set of routes.
+#[derive(Default)]
+pub(super) struct Description(Vec<Described>);
+
+impl Description {
+    /// As an OpenAPI 3.1 document.
+    pub(super) fn document(&self) -> utoipa::openapi::OpenApi {
+        document::of(&self.0)
+    }
+}
