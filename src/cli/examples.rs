@@ -217,11 +217,8 @@ mod tests {
             found.push(words.to_owned());
         }
         for sub in subcommands {
-            leaves(
-                sub,
-                format!("{words} {}", sub.get_name()).trim(),
-                &mut *found,
-            );
+            let words = format!("{words} {}", sub.get_name());
+            leaves(sub, words.trim(), found);
         }
     }
 

@@ -65,8 +65,8 @@ async fn a_service_manager_hears_that_it_serves_turns_and_stops() {
     }
     assert_eq!(worker.terminate().await.expect("ours"), Some(0));
     let heard = manager.hears_until("STOPPING=1").await;
-    let others = heard.iter().rev().skip(1);
-    assert!(others.into_iter().all(|m| m == "WATCHDOG=1"), "{heard:?}");
+    let mut others = heard.iter().rev().skip(1);
+    assert!(others.all(|m| m == "WATCHDOG=1"), "{heard:?}");
 }
 
 #[tokio::test]
