@@ -10,9 +10,6 @@ use whatsapp_worker::config::settings::{self, NOT_YET};
 use super::text;
 use crate::theatre::binary;
 
-/// Settings of this release that a build without metrics does not have.
-const ELSEWHERE: [&str; 1] = ["METRICS_LISTEN"];
-
 fn below(path: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join(path)
 }
@@ -61,7 +58,6 @@ fn is_a_setting(name: &str) -> bool {
     settings::find(name).is_some()
         || settings::find(base).is_some_and(settings::Setting::has_file)
         || NOT_YET.contains(&base)
-        || ELSEWHERE.contains(&base)
 }
 
 /// What holds of each pod, on either store.
