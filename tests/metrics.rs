@@ -1,6 +1,6 @@
 //! What Prometheus reads of a worker, and the rules and pictures made of it.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::time::Duration;
 
 use whatsapp_worker::rehearsal::Worker;
@@ -118,4 +118,76 @@ async fn a_store_that_does_not_answer_is_told_and_hides_nothing_else() {
     assert!(samples["process_open_fds"] > 3.0);
     theatre.road().set(Weather::Fair);
     until(&place, "wa_store_up", 1.0).await;
+}
+
+/// Names of metrics in an expression or a rule, histograms' parts by the histogram's name.
+fn names(text: &str) -> BTreeSet<String> {
+    let words = text.split(|c: char| !c.is_ascii_alphanumeric() && c != '_');
+    let ours = words.filter(|word| word.starts_with("wa_") || word.starts_with("process_"));
+    ours.map(|word| {
+        let word = word.strip_suffix("_bucket").unwrap_or(word);
+        word.strip_suffix("_total").unwrap_or(word).to_owned()
+    })
+    .collect()
+}
+
+#[tokio::test]
+async fn rules_and_dashboard_name_metrics_that_a_worker_tells_and_sections_of_the_runbook() {
+    let theatre = Theatre::with_settings(&[SERVING]).await;
+    let worker = theatre.linked_worker("one").await;
+    let (_, text) = scrape(&place(&worker).await).await;
+    let told: BTreeSet<String> = text
+        .lines()
+        .filter_map(|line| line.strip_prefix("# TYPE "))
+        .map(|line| line.split(' ').next().expect("a name").to_owned())
+        .collect();
+    let rules = include_str!("../deploy/prometheus/whatsapp-worker.rules.yml");
+    let expressions = rules.lines().filter(|line| line.contains("expr:"));
+    let expressions: String = expressions.collect::<Vec<_>>().join("\n");
+    let dashboard = include_str!("../deploy/grafana/whatsapp-worker.json");
+    let used: BTreeSet<String> = names(&expressions)
+        .union(&names(dashboard))
+        .cloned()
+        .collect();
+    assert!(used.len() > 20, "{used:?}");
+    assert_eq!(used.difference(&told).collect::<Vec<_>>(), [""; 0]);
+    let runbook = include_str!("../runbook.md");
+    let anchors: BTreeSet<String> = runbook
+        .lines()
+        .filter_map(|line| line.strip_prefix("## "))
+        .map(|title| title.to_lowercase().replace(' ', "-"))
+        .collect();
+    let named: Vec<&str> = rules
+        .lines()
+        .filter_map(|line| line.trim().strip_prefix("runbook_url: runbook.md#"))
+        .collect();
+    assert_eq!(named.len(), rules.matches("- alert:").count());
+    for anchor in named {
+        assert!(anchors.contains(anchor), "{anchor}");
+    }
+}
+
+#[tokio::test]
+async fn prometheus_takes_the_rules_and_they_fire_when_they_should() {
+    let dir = concat!(env!("CARGO_MANIFEST_DIR"), "/deploy/prometheus");
+    for arguments in [
+        ["check", "rules", "whatsapp-worker.rules.yml"],
+        ["test", "rules", "whatsapp-worker.test.yml"],
+    ] {
+        let promtool = tokio::process::Command::new("promtool")
+            .args(arguments)
+            .current_dir(dir)
+            .output();
+        match promtool.await {
+            Ok(output) => {
+                let said = String::from_utf8_lossy(&output.stdout);
+                let wrong = String::from_utf8_lossy(&output.stderr);
+                assert!(output.status.success(), "{said}{wrong}");
+            }
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
+                println!("NOT RUN: promtool is not installed (Debian's package prometheus)");
+            }
+            Err(error) => panic!("{error}"),
+        }
+    }
 }

@@ -66,6 +66,7 @@ impl Guard {
                     }
                 },
             )),
+            None if self.doors.are_shut() => Err(self.locked()),
             None => Err(refused("this token is none of this worker's")),
         }
     }

@@ -63,8 +63,18 @@ impl Gauges {
             self.enabled.get_or_create(&whose).set(enabled);
             let paused = i64::from(account.paused);
             self.paused.get_or_create(&whose).set(paused);
-            // An account that nobody ever held is one that this process does not hold.
+            // What there is nothing of is told as nothing.
             self.held.get_or_create(&whose).set(0);
+            self.oldest_job.get_or_create(&whose).set(0.0);
+            self.oldest_message.get_or_create(&whose).set(0.0);
+            for status in ["pending", "processing", "dead"] {
+                let standing = standing(&account.id, status);
+                self.jobs.get_or_create(&standing).set(0);
+            }
+            for status in ["pending", "sending"] {
+                let standing = standing(&account.id, status);
+                self.outbox.get_or_create(&standing).set(0);
+            }
         }
         for lease in &census.leases {
             let whose = of(&lease.account);

@@ -167,6 +167,44 @@ fn histogram(registry: &mut Registry, name: &str, help: &str, bounds: &[f64]) ->
     histogram
 }
 
+impl Meters {
+    /// Series of an account begin with zero: who looks for increases would not see the first one.
+    fn prepare(&self, account: &AccountId) {
+        for family in [
+            &self.heartbeat_errors,
+            &self.fence_rejections,
+            &self.connections,
+            &self.reconnects,
+            &self.conflicts,
+            &self.deaf,
+            &self.session_errors,
+            &self.recovered,
+            &self.lost,
+        ] {
+            let account = account.clone();
+            drop(family.get_or_create(&Whose { account }));
+        }
+        for (family, results) in [
+            (
+                &self.lease_transitions,
+                &["acquired", "released", "lost"][..],
+            ),
+            (&self.auth, &["reset", "repaired", "rolled_back"]),
+            (
+                &self.inbound,
+                &["queued", "recorded", "duplicate", "ignored"],
+            ),
+            (&self.outbound, &["sent", "failed", "retried"]),
+            (&self.jobs, &["claimed", "completed", "failed", "retried"]),
+        ] {
+            for &result in results {
+                let account = account.clone();
+                drop(family.get_or_create(&Ended { account, result }));
+            }
+        }
+    }
+}
+
 /// What was counted so far, in the text format, without its end.
 pub fn write(into: &mut String) {
     // Writing to a String cannot fail.
@@ -203,6 +241,7 @@ pub(super) fn count(event: &Event<'_>) {
     let meters = &METERS.0;
     match *event {
         Event::LeaseAcquired { account, .. } => {
+            meters.prepare(account);
             ended(&meters.lease_transitions, account, "acquired");
         }
         Event::LeaseReleased { account, .. } => {

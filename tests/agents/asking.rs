@@ -43,7 +43,10 @@ async fn without_a_configured_secret_nobody_is_let_in_and_it_is_said() {
     let answer = agency.post("/v1/jobs/claim", json!({})).await;
     assert_eq!(answer.problem(), (401, ""));
     let detail = answer.body["detail"].as_str().expect("text");
-    assert!(detail.contains("AGENT_SECRET is not set"), "{detail}");
+    assert!(
+        detail.contains("no token is set: set AGENT_SECRET"),
+        "{detail}"
+    );
 }
 
 #[tokio::test]
