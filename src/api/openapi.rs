@@ -30,7 +30,7 @@ pub(super) struct Operation {
 
 #[derive(Clone)]
 enum Body {
-    Json(RefOr<Schema>),
+    Json(Box<RefOr<Schema>>),
     Bytes,
 }
 
@@ -52,7 +52,7 @@ impl Operation {
     /// Takes this as JSON.
     pub(super) fn takes<T: ToSchema>(mut self) -> Self {
         T::schemas(&mut self.schemas);
-        self.body = Some(Body::Json(T::schema()));
+        self.body = Some(Body::Json(Box::new(T::schema())));
         self
     }
 

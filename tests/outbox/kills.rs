@@ -105,12 +105,47 @@ async fn each_reply_is_seen_once_and_in_order_through_kills_of_worker_and_agent(
             let came = person.wait_for(PATIENCE, |d| d.message.text.as_ref() == Some(last));
             came.await.expect("the last one comes");
         }
-        assert_eq!(&seen(person), wanted, "{}", person.name());
+        let seen = seen(person);
+        let accepted = theatre.sim.accepted_for(person);
+        assert_eq!(
+            &seen,
+            wanted,
+            "{}; the order of the outbox, and where the server first accepted each: {:?}",
+            person.name(),
+            told(&counter.all().await, &accepted, &seen, wanted),
+        );
     }
     assert_eq!(theatre.sim.lint(), [], "violations of the protocol");
     println!(
         "{engine:?}: {total} replies seen once and in order, {kills} kills, {died} dead agents"
     );
+}
+
+/// Of each message that is not in its place: its text, its state, and when the server first accepted it.
+fn told<'a>(
+    rows: &'a [OutboxRow],
+    accepted: &[String],
+    seen: &[String],
+    wanted: &[String],
+) -> Vec<(&'a OutboxRow, Option<usize>)> {
+    let odd = seen
+        .iter()
+        .zip(wanted)
+        .filter(|(seen, wanted)| seen != wanted);
+    let odd: Vec<&String> = odd.flat_map(|(a, b)| [a, b]).collect();
+    rows.iter()
+        .filter(|row| {
+            odd.iter().any(|text| {
+                row.content
+                    .as_ref()
+                    .is_some_and(|content| content["content"]["body"] == **text)
+            })
+        })
+        .map(|row| {
+            let place = accepted.iter().position(|id| *id == row.channel_message_id);
+            (row, place)
+        })
+        .collect()
 }
 
 /// Answers every job, and dies now and then with jobs in its hands: before or after it completed them.

@@ -93,7 +93,7 @@ fn operation(route: &Described) -> utoipa::openapi::path::Operation {
     }
     if let Some(body) = &told.body {
         let (media, schema) = match body {
-            Body::Json(schema) => ("application/json", Some(schema.clone())),
+            Body::Json(schema) => ("application/json", Some((**schema).clone())),
             Body::Bytes => ("application/octet-stream", None),
         };
         let content = ContentBuilder::new().schema(schema).build();
