@@ -1,5 +1,6 @@
 //! Operators over HTTP: who may do what, and what it does.
 
+mod described;
 mod doors;
 mod linking;
 mod steering;
