@@ -22,7 +22,7 @@ use crate::clock::Boot;
 use crate::config::Accounts;
 use crate::ids::{AccountId, OwnerId};
 use crate::lease::keeper::Leases;
-use crate::store::{Account, LeaseRow, Registration, Store, StoreError};
+use crate::store::{Account, LeaseRow, Registration, Store, StoreError, WorkerRow};
 
 /// What an account's supervisor is told about it.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -99,7 +99,7 @@ impl Roster {
             .workers()
             .await?
             .into_iter()
-            .map(|row| row.told.into())
+            .map(Into::into)
             .collect();
         let held = self.leases.held();
         let rows: HashMap<&AccountId, &LeaseRow> =
@@ -206,8 +206,10 @@ fn tell_unplaced(before: &mut usize, unplaced: usize) {
     *before = unplaced;
 }
 
-impl From<Registration> for share::Worker {
-    fn from(told: Registration) -> Self {
+impl From<WorkerRow> for share::Worker {
+    fn from(row: WorkerRow) -> Self {
+        let draining = row.is_draining();
+        let told = row.told;
         Self {
             // What this version cannot read is nothing that it could reckon with.
             wants: told
@@ -216,7 +218,7 @@ impl From<Registration> for share::Worker {
                 .unwrap_or_else(|_| Accounts::Listed(BTreeSet::new())),
             owner: told.owner,
             capacity: u32::try_from(told.capacity).unwrap_or(0),
-            draining: told.draining,
+            draining,
             installation: told.installation,
         }
     }

@@ -115,7 +115,7 @@ async fn a_transfer_to_a_worker_that_would_not_take_it_says_why_and_who_would() 
     let able = able.as_str();
     for (to, parts) in [
         ("nobody", &["no living worker is called 'nobody'", able][..]),
-        ("leaving", &["shutting down", able]),
+        ("leaving", &["gives away what it has", able]),
         ("other", &["WHATSAPP_ACCOUNT_ID", able]),
         ("full", &["WORKER_CAPACITY is 0"]),
         ("twin", &["several", "twin#"]),
@@ -213,6 +213,15 @@ async fn leases_and_workers_are_listed_with_what_they_hold() {
             .as_i64()
             .is_some_and(|age| (0..60_000).contains(&age))
     );
+    let refused = &["no living worker is called 'typo'", one.as_str()];
+    fleet.refuse("workers drain typo", 1, refused).await;
+    fleet.say("workers drain two").await;
+    let drained = |rows: &Value| [&rows[0], &rows[1]].map(|row| row["draining"] == true);
+    let workers = fleet.json("workers list").await;
+    assert_eq!(drained(&workers), [false, true]);
+    fleet.say("workers undrain two").await;
+    let workers = fleet.json("workers list").await;
+    assert_eq!(drained(&workers), [false, false]);
     for (name, count) in [("one", 1), (one.as_str(), 1), ("two", 0), ("on", 0)] {
         let leases = fleet.json(&format!("lease list --owner {name}")).await;
         assert_eq!(leases.as_array().map(Vec::len), Some(count), "{name}");
@@ -274,7 +283,7 @@ async fn accounts_are_switched_and_their_state_is_shown() {
 }
 
 #[tokio::test]
-async fn an_account_moves_between_living_workers_as_it_is_transferred_and_released() {
+async fn an_account_moves_between_living_workers_as_it_is_transferred_released_and_drained() {
     let theatre = Theatre::with_settings(&[("WHATSAPP_LEASE_TTL_MS", "60000")]).await;
     theatre.check_receipts().await;
     let one = theatre.linked_worker("one").await;
@@ -306,6 +315,26 @@ async fn an_account_moves_between_living_workers_as_it_is_transferred_and_releas
     assert!(text.contains("'one#"), "{text}");
     theatre.connected(&one, 2).await;
     ids.push(theatre.text("and back"));
+    let text = operator(&["workers", "drain", "one"]).await;
+    assert!(text.contains("holds no account and takes none"), "{text}");
+    theatre.connected(&two, 2).await;
+    ids.push(theatre.text("drained"));
+    let alone = theatre
+        .stage
+        .command("operator", &["workers", "drain", "two"]);
+    let alone = { alone }.output().await.expect("runs");
+    assert_eq!(alone.status.code(), Some(75), "{}", error(&alone));
+    assert!(
+        error(&alone).contains("may take: default"),
+        "{}",
+        error(&alone)
+    );
+    for worker in ["two", "one"] {
+        operator(&["workers", "undrain", worker]).await;
+    }
+    operator(&["workers", "drain", "two"]).await;
+    theatre.connected(&one, 3).await;
+    ids.push(theatre.text("taken back"));
     theatre.assert_each_queued_once(&ids).await;
     let conflicts = [&one, &two].map(|worker| worker.count("whatsapp.connection.conflict"));
     assert_eq!(conflicts, [0, 0]);

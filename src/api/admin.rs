@@ -25,6 +25,8 @@ pub use self::link::Tickets;
 /// Who did it, in the audit.
 const ACTOR: &str = "admin";
 
+const SEVERAL: &str = "Several living workers have this name.";
+
 const UNFIT: &str = "It stands in a way that does not allow this.";
 
 /// What [`Scope::Read`] may see.
@@ -184,6 +186,20 @@ pub(super) fn acts() -> Routes {
                 .status(202)
                 .or(409, "That worker cannot take it."),
             leases::transfer,
+        )
+        .post(
+            "/v1/admin/workers/{worker}/drain",
+            op("Has a worker give its accounts away and take no more, until its end or undrain.")
+                .status(202)
+                .or(409, SEVERAL),
+            workers::drain,
+        )
+        .post(
+            "/v1/admin/workers/{worker}/undrain",
+            op("Has a drained worker take accounts again.")
+                .status(202)
+                .or(409, SEVERAL),
+            workers::undrain,
         );
     messages(queue(routes))
 }

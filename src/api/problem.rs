@@ -206,6 +206,10 @@ impl From<StoreError> for Problem {
                 info!(%error, "[http] The store did not answer a request");
                 Self::new(Kind::Unavailable, "the store does not answer: try again")
             }
+            error if error.is_about_text() => Self::new(
+                Kind::Malformed,
+                "a text holds the character NUL, which the store cannot keep",
+            ),
             StoreError::Rejected(_) | StoreError::Unusable(_) => {
                 warn!(%error, "[http] The store refused a request");
                 Self::new(

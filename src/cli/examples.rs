@@ -106,7 +106,15 @@ const EXAMPLES: &[(&str, &[&str])] = &[
             "whatsapp-worker accounts resume --all",
         ],
     ),
+    (
+        "workers drain",
+        &["whatsapp-worker workers drain wa-worker-1"],
+    ),
     ("workers list", &["whatsapp-worker workers list"]),
+    (
+        "workers undrain",
+        &["whatsapp-worker workers undrain wa-worker-1"],
+    ),
     ("auth status", &["whatsapp-worker auth status shop"]),
     (
         "auth export",

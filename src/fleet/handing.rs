@@ -131,6 +131,59 @@ pub async fn take_away(
     Ok(store.force_release_lease(account, actor).await?)
 }
 
+/// What a worker that is asked to drain has.
+#[derive(Debug)]
+pub struct Draining {
+    /// The worker.
+    pub owner: OwnerId,
+    /// What it gives away.
+    pub leaving: Vec<AccountId>,
+    /// What it keeps: no other living worker may take it.
+    pub staying: Vec<AccountId>,
+}
+
+/// Asks the worker called `name`, a `WORKER_ID` or an owner, to give everything away and take nothing
+/// more until [`undrain`] or its end. Asking again tells how it goes.
+///
+/// # Errors
+/// [`Refusal::Missing`], [`Refusal::Taker`] for a name of several, [`Refusal::Store`].
+pub async fn drain(store: &Store, name: &str, actor: &str) -> Result<Draining, Refusal> {
+    let workers = living(store).await?;
+    let owner = called(&workers, name)?.owner.clone();
+    store.ask_to_drain(&owner, true, actor).await?;
+    let leases = store.leases().await?;
+    let held = |account: &Account| {
+        let mut rows = leases.iter();
+        rows.any(|row| row.account == account.id && row.holder() == Some(&owner))
+    };
+    let has_taker = |account: &Account| {
+        let others = workers.iter().filter(|worker| worker.owner != owner);
+        account.enabled
+            && others
+                .into_iter()
+                .any(|other| obstacle(other, account).is_none())
+    };
+    let accounts = store.accounts().await?.into_iter().filter(held);
+    let (leaving, staying): (Vec<_>, Vec<_>) = accounts.partition(has_taker);
+    let ids = |accounts: Vec<Account>| accounts.into_iter().map(|account| account.id).collect();
+    Ok(Draining {
+        owner,
+        leaving: ids(leaving),
+        staying: ids(staying),
+    })
+}
+
+/// Has a worker take accounts again. Tells its owner.
+///
+/// # Errors
+/// As [`drain`].
+pub async fn undrain(store: &Store, name: &str, actor: &str) -> Result<OwnerId, Refusal> {
+    let workers = living(store).await?;
+    let owner = called(&workers, name)?.owner.clone();
+    store.ask_to_drain(&owner, false, actor).await?;
+    Ok(owner)
+}
+
 /// The lease of an account that has one.
 ///
 /// # Errors
@@ -152,13 +205,13 @@ pub async fn look(store: &Store, account: &AccountId) -> Result<(LeaseRow, Accou
 
 async fn living(store: &Store) -> Result<Vec<Worker>, StoreError> {
     let rows = store.workers().await?;
-    Ok(rows.into_iter().map(|row| row.told.into()).collect())
+    Ok(rows.into_iter().map(Into::into).collect())
 }
 
 /// Why `worker` would not take the account.
 fn obstacle(worker: &Worker, account: &Account) -> Option<&'static str> {
     if worker.draining {
-        Some("it is shutting down")
+        Some("it gives away what it has")
     } else if !worker.wants.include(&account.id) {
         Some("its WHATSAPP_ACCOUNT_ID does not name the account")
     } else if !worker.is_at_home(account.auth_home.as_deref()) {
@@ -168,26 +221,38 @@ fn obstacle(worker: &Worker, account: &Account) -> Option<&'static str> {
     }
 }
 
-/// The worker that `name` means.
+/// The one worker that `name` means.
+fn called<'a>(workers: &'a [Worker], name: &str) -> Result<&'a Worker, Refusal> {
+    let named: Vec<_> = workers
+        .iter()
+        .filter(|worker| worker.owner.is_called(name))
+        .collect();
+    match named.as_slice() {
+        [worker] => Ok(worker),
+        [] => Err(Refusal::Missing(format!(
+            "no living worker is called '{name}'; these live: {}",
+            names(workers.iter())
+        ))),
+        several => Err(Refusal::Taker(format!(
+            "several living workers are called '{name}': say which one: {}",
+            names(several.iter().copied())
+        ))),
+    }
+}
+
+fn names<'a>(workers: impl Iterator<Item = &'a Worker>) -> String {
+    let names: Vec<&str> = workers.map(|worker| worker.owner.as_str()).collect();
+    if names.is_empty() {
+        "none".to_owned()
+    } else {
+        names.join(", ")
+    }
+}
+
+/// The worker that `name` means and that can take `account`.
 fn find<'a>(workers: &'a [Worker], account: &Account, name: &str) -> Result<&'a Worker, Refusal> {
     let able = |worker: &&Worker| obstacle(worker, account).is_none();
-    let told = |owners: Vec<&OwnerId>| {
-        if owners.is_empty() {
-            "none".to_owned()
-        } else {
-            let names: Vec<&str> = owners.iter().map(|owner| owner.as_str()).collect();
-            names.join(", ")
-        }
-    };
-    let could = || {
-        told(
-            workers
-                .iter()
-                .filter(able)
-                .map(|worker| &worker.owner)
-                .collect(),
-        )
-    };
+    let could = || names(workers.iter().filter(able));
     let named: Vec<&Worker> = workers
         .iter()
         .filter(|worker| worker.owner.is_called(name))
@@ -209,7 +274,7 @@ fn find<'a>(workers: &'a [Worker], account: &Account, name: &str) -> Result<&'a 
         ))),
         (several, _) => Err(Refusal::Taker(format!(
             "several living workers are called '{name}': say which one: {}",
-            told(several.iter().map(|worker| &worker.owner).collect())
+            names(several.iter().copied())
         ))),
     }
 }

@@ -46,7 +46,7 @@ pub struct Worker {
     pub capacity: u32,
     /// What it operates.
     pub wants: Accounts,
-    /// It is on its way out: it takes nothing.
+    /// It takes nothing and gives away what others take: it stops, or was asked to.
     pub draining: bool,
     /// Whose disk it runs on.
     pub installation: String,

@@ -22,6 +22,14 @@ pub enum StoreError {
     Unusable(String),
 }
 
+impl StoreError {
+    /// A text holds what PostgreSQL keeps in none: the character NUL.
+    pub fn is_about_text(&self) -> bool {
+        const CHARACTER_NOT_IN_REPERTOIRE: &str = "22021";
+        matches!(self, Self::Rejected(error) if sqlstate(error) == Some(CHARACTER_NOT_IN_REPERTOIRE))
+    }
+}
+
 impl From<sqlx::Error> for StoreError {
     fn from(error: sqlx::Error) -> Self {
         if is_refusal(&error) {

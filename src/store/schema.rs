@@ -14,7 +14,7 @@ use super::{Engine, Result, Store, StoreError};
 use crate::clock::Boot;
 
 /// The text of each migration; its number is its place, from 1.
-const MIGRATIONS: [&str; 7] = [
+const MIGRATIONS: [&str; 8] = [
     include_str!("../../migrations/001_init.sql"),
     include_str!("../../migrations/002_fleet.sql"),
     include_str!("../../migrations/003_auth.sql"),
@@ -22,6 +22,7 @@ const MIGRATIONS: [&str; 7] = [
     include_str!("../../migrations/005_outbox.sql"),
     include_str!("../../migrations/006_contacts.sql"),
     include_str!("../../migrations/007_webhooks.sql"),
+    include_str!("../../migrations/008_operate.sql"),
 ];
 
 /// The newest migration that this binary knows.

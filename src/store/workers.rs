@@ -7,7 +7,7 @@ use sqlx::query::Query;
 use sqlx::{Any, Executor, Row, query};
 
 use super::lease::millis;
-use super::{Result, Store, Topic};
+use super::{Result, Store, Topic, audit};
 use crate::ids::OwnerId;
 
 /// Rows of workers that ended so long ago are removed by the next one that starts.
@@ -39,6 +39,15 @@ pub struct WorkerRow {
     pub started_at: i64,
     /// How long ago it registered last.
     pub beat_age_ms: i64,
+    /// An operator wants it to give everything away.
+    pub drain_asked: bool,
+}
+
+impl WorkerRow {
+    /// It takes nothing: it is about to end, or was asked to.
+    pub fn is_draining(&self) -> bool {
+        self.told.draining || self.drain_asked
+    }
 }
 
 impl Store {
@@ -76,6 +85,35 @@ impl Store {
         self.commit_telling(tx, Some(Topic::Fleet)).await
     }
 
+    /// Asks a running worker to give everything away and take nothing more, or calls that off. It ends
+    /// with the process. `false`: it was so already, or the worker does not run.
+    ///
+    /// # Errors
+    /// [`super::StoreError::Unavailable`].
+    pub async fn ask_to_drain(&self, owner: &OwnerId, drain: bool, actor: &str) -> Result<bool> {
+        let mut tx = self.begin_lease().await?;
+        let update = tx.sql(
+            "UPDATE workers SET drain_asked = $2
+             WHERE owner = $1 AND drain_asked <> $2 AND expires_at > {NOW}",
+        );
+        let asked = query(update)
+            .bind(owner.as_str())
+            .bind(i64::from(drain))
+            .execute(&mut tx)
+            .await?;
+        let changed = asked.rows_affected() == 1;
+        if changed {
+            let action = match drain {
+                true => "worker.drained",
+                false => "worker.undrained",
+            };
+            audit::write_of_all(&mut tx, actor, action, owner.as_str()).await?;
+        }
+        self.commit_telling(tx, changed.then_some(Topic::Fleet))
+            .await?;
+        Ok(changed)
+    }
+
     /// Says that a worker has ended, so that nobody counts on it.
     ///
     /// # Errors
@@ -92,8 +130,8 @@ impl Store {
     /// [`super::StoreError::Unavailable`].
     pub async fn workers(&self) -> Result<Vec<WorkerRow>> {
         query(self.sql(
-            "SELECT owner, capacity, accounts, installation, draining, version, started_at,
-               {NOW} - beat_at AS beat_age FROM workers WHERE expires_at > {NOW} ORDER BY owner",
+            "SELECT owner, capacity, accounts, installation, draining, drain_asked, version,
+               started_at, {NOW} - beat_at AS beat_age FROM workers WHERE expires_at > {NOW} ORDER BY owner",
         ))
         .fetch_all(&self.readers)
         .await?
@@ -110,6 +148,7 @@ impl Store {
                 },
                 started_at: row.try_get("started_at")?,
                 beat_age_ms: row.try_get("beat_age")?,
+                drain_asked: row.try_get::<i64, _>("drain_asked")? == 1,
             })
         })
         .collect()

@@ -1,10 +1,12 @@
 //! What operators do is done, is in the audit, and is refused where the command line refuses it.
 
 use serde_json::{Value, json};
-use whatsapp_worker::store::Engine;
+use whatsapp_worker::ids::OwnerId;
+use whatsapp_worker::store::{Engine, Registration};
 
 use super::{Desk, OPERATOR};
 use crate::agents::text;
+use crate::theatre::PATIENCE;
 
 async fn accounts(engine: Engine) {
     let desk = Desk::open(engine).await;
@@ -171,6 +173,61 @@ async fn auth(engine: Engine) {
     assert_eq!(status, 404);
 }
 
+async fn workers(engine: Engine) {
+    let desk = Desk::open(engine).await;
+    let worker = Registration {
+        owner: OwnerId::incarnate("one").expect("valid"),
+        capacity: 1,
+        accounts: "*".to_owned(),
+        installation: "disk".to_owned(),
+        draining: false,
+        version: "0".to_owned(),
+    };
+    let registered = desk.0.store.register_worker(&worker, PATIENCE).await;
+    registered.expect("answers");
+    let drain = "/v1/admin/workers/one/drain";
+    let (status, told) = desk.post(drain, json!({})).await;
+    assert_eq!((status, &told["staying"]), (202, &json!([])), "{told}");
+    let (_, listed) = desk.get("/v1/admin/workers").await;
+    let row = &listed["workers"][0];
+    assert_eq!(
+        (&row["draining"], &row["drainAsked"]),
+        (&json!(true), &json!(true))
+    );
+    let (status, _) = desk.post("/v1/admin/workers/one/undrain", json!({})).await;
+    assert_eq!(status, 202);
+    let (_, listed) = desk.get("/v1/admin/workers").await;
+    assert_eq!(listed["workers"][0]["draining"], json!(false));
+    assert_eq!(
+        desk.post("/v1/admin/workers/typo/drain", json!({})).await.0,
+        404
+    );
+    let (_, audit) = desk.get("/v1/admin/audit?limit=1").await;
+    assert_eq!(audit["audit"][0]["action"], "worker.undrained");
+}
+
+async fn odd_addresses(engine: Engine) {
+    let desk = Desk::open(engine).await;
+    for path in [
+        "jobs/%00",
+        "jobs/a%00b",
+        "outbox/%00",
+        "jobs?cursor=1-%00",
+        "workers/%00/drain",
+    ] {
+        let method = if path.ends_with("drain") {
+            "POST"
+        } else {
+            "GET"
+        };
+        let answer = desk
+            .ask(OPERATOR, method, &format!("/v1/admin/{path}"), None)
+            .await;
+        let (status, _) = answer.problem();
+        assert!(matches!(status, 400 | 404 | 422), "{path}: {answer:?}");
+    }
+}
+
 macro_rules! on_both_engines {
     ($($fact:ident => $check:ident),+ $(,)?) => {
         mod sqlite {
@@ -191,4 +248,6 @@ on_both_engines! {
     a_message_is_put_in_and_taken_back => outbox,
     a_conversation_gets_a_priority_and_is_erased => conversations,
     the_holder_of_an_auth_state_is_given_orders => auth,
+    a_worker_is_drained_and_taken_back => workers,
+    a_nul_in_an_address_is_no_failure_of_the_server => odd_addresses,
 }

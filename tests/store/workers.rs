@@ -9,7 +9,8 @@ use super::{Bench, TTL};
 
 on_every_engine!(
     a_worker_is_listed_while_it_registers_and_until_it_retires,
-    who_loses_a_lease_is_not_counted_on_before_it_registers_again
+    who_loses_a_lease_is_not_counted_on_before_it_registers_again,
+    a_worker_that_is_asked_to_drain_stays_so_while_it_registers
 );
 
 fn registration(owner: &OwnerId) -> Registration {
@@ -60,4 +61,32 @@ async fn who_loses_a_lease_is_not_counted_on_before_it_registers_again(bench: &B
     assert_eq!(store.workers().await.expect("answers"), []);
     store.register_worker(&worker, TTL).await.expect("answers");
     assert_eq!(store.workers().await.expect("answers").len(), 1);
+}
+
+async fn a_worker_that_is_asked_to_drain_stays_so_while_it_registers(bench: &Bench) {
+    let worker = registration(&bench.owner);
+    let store = &bench.store;
+    let ask = async |drain| {
+        let asked = store.ask_to_drain(&bench.owner, drain, "operator").await;
+        asked.expect("answers")
+    };
+    assert!(!ask(true).await, "it does not run");
+    store.register_worker(&worker, TTL).await.expect("answers");
+    let draining = async || {
+        store.register_worker(&worker, TTL).await.expect("answers");
+        let rows = store.workers().await.expect("answers");
+        assert_eq!(rows[0].told, worker, "what it tells is its own");
+        rows[0].is_draining()
+    };
+    assert!(!draining().await);
+    assert!(ask(true).await && !ask(true).await, "once");
+    assert!(draining().await);
+    assert!(ask(false).await && !draining().await);
+    let rows = store
+        .page_of_audit(None, 10, None)
+        .await
+        .expect("answers")
+        .rows;
+    let told: Vec<_> = rows.iter().map(|line| line.row.action.as_str()).collect();
+    assert_eq!(told, ["worker.undrained", "worker.drained"]);
 }

@@ -2,13 +2,16 @@
 
 use axum::Json as Answered;
 use axum::extract::State;
+use axum::http::StatusCode;
 use serde_json::{Value, json};
 
 use super::accounts::Listing;
-use super::pages;
-use crate::api::Api;
+use super::{ACTOR, pages};
 use crate::api::body::Query;
+use crate::api::path::Path;
 use crate::api::problem::Problem;
+use crate::api::{Answer, Api};
+use crate::fleet::handing;
 use crate::store::WorkerRow;
 
 /// `GET /v1/admin/workers`.
@@ -31,7 +34,8 @@ pub async fn list(
             "held": held.count(),
             "capacity": told.capacity,
             "accounts": told.accounts,
-            "draining": told.draining,
+            "draining": worker.is_draining(),
+            "drainAsked": worker.drain_asked,
             "beatAgeMs": worker.beat_age_ms,
             "startedAt": worker.started_at,
             "version": told.version,
@@ -39,4 +43,28 @@ pub async fn list(
         })
     };
     Ok(pages::of_all("workers", rows, bounds, |(id, _)| id, show))
+}
+
+/// `POST /v1/admin/workers/{worker}/drain`.
+pub async fn drain(
+    State(api): State<Api>,
+    Path(worker): Path<String>,
+) -> Result<Answer<Value>, Problem> {
+    let draining = handing::drain(&api.store, &worker, ACTOR).await?;
+    let answer = json!({
+        "ownerId": draining.owner.as_str(),
+        "leaving": draining.leaving,
+        "staying": draining.staying,
+    });
+    Ok((StatusCode::ACCEPTED, Answered(answer)))
+}
+
+/// `POST /v1/admin/workers/{worker}/undrain`.
+pub async fn undrain(
+    State(api): State<Api>,
+    Path(worker): Path<String>,
+) -> Result<Answer<Value>, Problem> {
+    let owner = handing::undrain(&api.store, &worker, ACTOR).await?;
+    let answer = json!({"ownerId": owner.as_str()});
+    Ok((StatusCode::ACCEPTED, Answered(answer)))
 }

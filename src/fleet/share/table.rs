@@ -93,7 +93,11 @@ pub(super) fn plan(fleet: Fleet<'_>, shunned: &[&OwnerId]) -> Plan {
         let takers = table.distribute(&group, &mut loads, Some(worker));
         plan.bids.extend(table.bids(&group, &takers, room));
     }
-    plan.hand_over = table.hand_over(shunned);
+    plan.hand_over = if table.workers[me].draining {
+        table.give_away(&falling, &takers, shunned)
+    } else {
+        table.hand_over(shunned)
+    };
     plan.unplaced.sort_by(|a, b| a.account.cmp(&b.account));
     plan
 }
@@ -269,6 +273,29 @@ impl<'a> Table<'a> {
         bids.into_iter()
             .map(|(wait, seat)| (self.seats[seat].account.clone(), wait))
             .collect()
+    }
+
+    /// What I am asked to give away goes to whom the picture places it on, one after another. What
+    /// nobody else can take stays.
+    fn give_away(
+        &self,
+        falling: &[usize],
+        takers: &[Option<usize>],
+        shunned: &[&OwnerId],
+    ) -> Option<HandOver> {
+        let is_mine = |seat: &usize| self.holds(self.me, *seat);
+        let is_leaving = |seat: usize| self.seats[seat].successor.is_some();
+        if (0..self.seats.len()).filter(is_mine).any(is_leaving) {
+            return None;
+        }
+        let placed = falling.iter().zip(takers).filter(|(seat, _)| is_mine(seat));
+        placed
+            .filter_map(|(&seat, &taker)| Some((seat, &self.workers[taker?].owner)))
+            .find(|(_, taker)| !shunned.contains(taker))
+            .map(|(seat, taker)| HandOver {
+                account: self.seats[seat].account.clone(),
+                to: taker.clone(),
+            })
     }
 
     /// Plays the moves of the whole fleet in their order until one is mine.

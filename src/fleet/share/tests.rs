@@ -224,7 +224,7 @@ fn a_listed_account_is_bid_for_at_once_and_never_given_away() {
 }
 
 #[test]
-fn a_draining_worker_takes_and_gives_nothing_and_its_accounts_are_expected() {
+fn a_draining_worker_takes_nothing_and_gives_away_what_others_take() {
     let mut leaving = worker("w1");
     leaving.draining = true;
     let seats = [
@@ -234,7 +234,21 @@ fn a_draining_worker_takes_and_gives_nothing_and_its_accounts_are_expected() {
         free("d"),
     ];
     let plan = plan_of(&[leaving.clone(), worker("w2"), worker("w3")], &seats);
-    assert_eq!(plan, Plan::default());
+    let given = HandOver {
+        account: account("a"),
+        to: worker("w3").owner,
+    };
+    assert_eq!((plan.bids, plan.hand_over), (vec![], Some(given)));
+    let mut one_leaves = seats.clone();
+    one_leaves[0].successor = Some("w3".to_owned());
+    let fleet = [leaving.clone(), worker("w2"), worker("w3")];
+    assert_eq!(
+        plan_of(&fleet, &one_leaves).hand_over,
+        None,
+        "one at a time"
+    );
+    let alone = plan_of(&[leaving.clone()], &seats[..2]);
+    assert_eq!(alone, Plan::default(), "nobody else takes them: they stay");
     let plan = plan_of(&[worker("w3"), worker("w2"), leaving], &seats);
     assert_eq!(
         (wait(&plan, "a"), wait(&plan, "b"), wait(&plan, "d")),
