@@ -41,7 +41,6 @@ use tokio_util::sync::CancellationToken;
 
 use self::admin::Tickets;
 use self::auth::Guard;
-use self::failures::Failures;
 use self::media::Files;
 use self::openapi::Description;
 use self::problem::{Kind, Problem};
@@ -51,6 +50,8 @@ use crate::session::media::MediaStore;
 use crate::store::Store;
 use crate::webhooks::{Desk, Webhook};
 
+pub use self::auth::Peer;
+pub use self::failures::Failures;
 pub use self::scope::{Doors, Scope};
 pub use self::server::Server;
 

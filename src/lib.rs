@@ -17,6 +17,7 @@ pub mod lease;
 pub mod metrics;
 pub mod notify;
 pub mod outbound;
+mod pages;
 #[cfg(feature = "simulator")]
 pub mod rehearsal;
 pub mod session;

@@ -38,6 +38,7 @@ mod lease;
 mod link;
 mod missing;
 mod outbox;
+mod overview;
 mod page;
 mod place;
 mod postgres;

@@ -1,7 +1,7 @@
 //! Clients that nobody here wrote: real Baileys, as a Node process each.
 
 mod adopting;
-mod driver;
+pub mod driver;
 mod sending;
 
 use std::path::{Path, PathBuf};
@@ -12,22 +12,22 @@ use serde_json::json;
 use simulator::{GroupAddressing, Person};
 use whatsapp_worker::store::Store;
 
-use self::driver::Baileys;
+use self::driver::Script;
 use crate::theatre::{PATIENCE, Theatre, full};
 
-fn interop_dir() -> PathBuf {
+pub fn interop_dir() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/interop")
 }
 
 /// A Baileys client linked to `person` by a QR code.
-async fn linked_baileys(theatre: &Theatre, person: &Person) -> Baileys {
+async fn linked_baileys(theatre: &Theatre, person: &Person) -> Script {
     linked_baileys_in(theatre, person, None).await
 }
 
 /// The same, with its auth state in `folder`.
-async fn linked_baileys_in(theatre: &Theatre, person: &Person, folder: Option<&Path>) -> Baileys {
+async fn linked_baileys_in(theatre: &Theatre, person: &Person, folder: Option<&Path>) -> Script {
     let (url, ca) = (theatre.sim.url(), &theatre.stage.ca_file);
-    let mut baileys = Baileys::start(&interop_dir(), &url, ca, folder);
+    let mut baileys = Script::baileys(&interop_dir(), &url, ca, folder);
     let connecting = baileys.begin("connect", json!({})).await;
     let shown = baileys.event("qr", |_| true).await;
     let qr = shown["qr"].as_str().expect("a code").to_owned();

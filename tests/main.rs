@@ -16,6 +16,7 @@ mod messages;
 mod metrics;
 mod operating;
 mod outbox;
+mod pages;
 mod postgres;
 mod production;
 mod relink;

@@ -12,6 +12,7 @@ use crate::ids::OwnerId;
 use crate::jobs::Queue;
 use crate::metrics::Metrics;
 use crate::outbound::media::Accepting;
+use crate::pages::Pages;
 use crate::session::endpoint::Network;
 use crate::session::http::WebClient;
 use crate::session::media::MediaStore;
@@ -72,8 +73,12 @@ impl Service {
         let agents = config.role.serves_agents();
         let answering = async {
             let Some(server) = self.server else { return };
-            let router = api.router(&config.api.doors, agents);
-            server.serve(router, stop.clone()).await;
+            let doors = config.api.doors.clone();
+            let router = api.router(&doors, agents);
+            let pages = Pages::new(desk.store.clone(), doors, stop.clone());
+            server
+                .serve(router.merge(pages.router()), stop.clone())
+                .await;
         };
         let pushing = async {
             if agents {

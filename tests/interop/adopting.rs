@@ -14,11 +14,11 @@ use whatsapp_worker::ids::OwnerId;
 use whatsapp_worker::session::adoption::Adoption;
 use whatsapp_worker::store::{AcquireLease, AuthMedium};
 
-use super::driver::Baileys;
+use super::driver::Script;
 use super::{linked_baileys, linked_baileys_in};
 use crate::theatre::{PATIENCE, Theatre};
 
-async fn write(from: &mut Baileys, to: &str, text: &str) -> String {
+async fn write(from: &mut Script, to: &str, text: &str) -> String {
     let sent = from
         .call("send_text", json!({"to": to, "text": text}))
         .await;

@@ -16,9 +16,9 @@
 // Events on standard output: {"event":"qr"|"open"|"closed"|"message"|"edit"|"receipt"|"presence", ...}.
 // Standard input's end quits, so a client never outlives the test that started it. TLS trust for
 // media comes from NODE_EXTRA_CA_CERTS.
-import { createInterface } from 'node:readline'
 import { Companion, sha256 } from './companion.mjs'
 import { folderAuth } from './folder-auth.mjs'
+import { say, serve } from './lines.mjs'
 
 const [url, folder] = process.argv.slice(2)
 if (!url) {
@@ -26,9 +26,7 @@ if (!url) {
   process.exit(64)
 }
 // Libraries print sessions with their keys; standard output is the protocol's alone.
-const write = process.stdout.write.bind(process.stdout)
 console.log = console.info = console.warn = process.env.BAILEYS_LOG ? console.error : () => {}
-const say = (object) => write(`${JSON.stringify(object)}\n`)
 
 const auth = folder ? await folderAuth(folder) : undefined
 const companion = new Companion(url, auth)
@@ -66,17 +64,4 @@ const actions = {
   },
 }
 
-const lines = createInterface({ input: process.stdin })
-lines.on('line', async (line) => {
-  let seq
-  try {
-    const command = JSON.parse(line)
-    seq = command.seq
-    const action = Object.hasOwn(actions, command.do) ? actions[command.do] : undefined
-    if (!action) throw new Error(`unknown command ${command.do}`)
-    say({ seq, ok: true, ...(await action(command)) })
-  } catch (error) {
-    say({ seq, ok: false, error: String(error?.message ?? error) })
-  }
-})
-lines.on('close', () => actions.quit())
+serve(actions)

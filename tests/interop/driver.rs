@@ -1,6 +1,6 @@
-//! Drives a real Baileys client (`client.mjs`) from a Rust test.
+//! Drives a Node script from a Rust test: a real Baileys client, a browser.
 //!
-//! The client is a process of its own that speaks JSON lines. Every event it ever reported is
+//! The script is a process of its own that speaks JSON lines. Every event it ever reported is
 //! kept, so a test may ask for one after it happened. The process ends when its standard input
 //! closes, thus with the test, however that ends.
 
@@ -18,8 +18,8 @@ use tokio::task::JoinHandle;
 /// How long a client may take to answer or to report something.
 const PATIENCE: Duration = Duration::from_secs(60);
 
-/// A running Baileys client.
-pub struct Baileys {
+/// A running script.
+pub struct Script {
     stdin: ChildStdin,
     child: Child,
     seen: Arc<Seen>,
@@ -40,21 +40,26 @@ struct Seen {
     count: watch::Sender<usize>,
 }
 
-impl Baileys {
-    /// Starts a client towards `url` that trusts the certificate in `ca_file` and keeps its auth state in
-    /// `folder`, or else in memory. It is not connected yet: `call("connect", json!({}))`.
-    ///
-    /// Needs `npm ci` in `interop`, the directory of this file.
-    pub fn start(interop: &Path, url: &str, ca_file: &Path, folder: Option<&Path>) -> Self {
+impl Script {
+    /// Starts a Baileys client towards `url` that trusts the certificate in `ca_file` and keeps its auth
+    /// state in `folder`, or else in memory. It is not connected yet: `call("connect", json!({}))`.
+    pub fn baileys(interop: &Path, url: &str, ca_file: &Path, folder: Option<&Path>) -> Self {
+        Self::start(interop, "client.mjs", |client| {
+            client.arg(url).args(folder);
+            client.env("NODE_EXTRA_CA_CERTS", ca_file);
+        })
+    }
+
+    /// Starts a script of `interop`, the directory of this file, in which `npm ci` must have been run.
+    pub fn start(interop: &Path, script: &str, set: impl FnOnce(&mut Command)) -> Self {
         assert!(
             interop.join("node_modules/baileys").is_dir(),
             "run `npm ci` in tests/interop first"
         );
-        let mut child = Command::new("node")
-            .arg(interop.join("client.mjs"))
-            .arg(url)
-            .args(folder)
-            .env("NODE_EXTRA_CA_CERTS", ca_file)
+        let mut command = Command::new("node");
+        command.arg(interop.join(script));
+        set(&mut command);
+        let mut child = command
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .kill_on_drop(true)
@@ -180,7 +185,7 @@ async fn read(mut stdout: BufReader<tokio::process::ChildStdout>, seen: Arc<Seen
         .await
         .is_ok_and(|length| length > 0)
     {
-        let value = serde_json::from_str(&line).expect("client.mjs writes JSON lines");
+        let value = serde_json::from_str(&line).expect("the script writes JSON lines");
         let mut lines = seen.lines.lock().unwrap_or_else(PoisonError::into_inner);
         lines.push(value);
         let total = lines.len();

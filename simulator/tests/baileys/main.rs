@@ -11,7 +11,7 @@ mod talking;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use driver::Baileys;
+use driver::Script;
 use serde_json::json;
 use simulator::people::{Attachment, Content, MediaKind};
 use simulator::{Delivery, Options, Person, Simulator};
@@ -38,16 +38,16 @@ impl Stage {
         }
     }
 
-    fn client(&self) -> Baileys {
-        Baileys::start(&self.interop, &self.sim.url(), &self.ca_file, None)
+    fn client(&self) -> Script {
+        Script::baileys(&self.interop, &self.sim.url(), &self.ca_file, None)
     }
 
-    async fn linked_by_qr(&self, person: &Person) -> Baileys {
+    async fn linked_by_qr(&self, person: &Person) -> Script {
         let (client, _) = self.linked_device(person).await;
         client
     }
 
-    async fn linked_device(&self, person: &Person) -> (Baileys, u16) {
+    async fn linked_device(&self, person: &Person) -> (Script, u16) {
         let mut client = self.client();
         client.call("connect", json!({})).await;
         let qr = client.event("qr", |_| true).await;
@@ -56,7 +56,7 @@ impl Stage {
         (client, device)
     }
 
-    async fn close(self, clients: Vec<Baileys>) {
+    async fn close(self, clients: Vec<Script>) {
         for client in clients {
             client.stop().await;
         }

@@ -5,7 +5,7 @@ use serde_json::json;
 use simulator::GroupAddressing;
 use simulator::people::{Content, Kind};
 
-use crate::driver::Baileys;
+use crate::driver::Script;
 use crate::{Stage, hash, id_of, image, reaches};
 
 #[tokio::test]
@@ -116,7 +116,7 @@ async fn a_group_of_baileys_clients_and_phones_talks() {
                 1 => id_of(&b.call("send_text", command).await),
                 _ => carol.send(&group, &Content::Text(text.to_owned())).unwrap(),
             };
-            let readers: &[&Baileys] = match writer {
+            let readers: &[&Script] = match writer {
                 0 | 3 => &[&b],
                 1 => &[&a],
                 _ => &[&a, &b],
