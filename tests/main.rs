@@ -6,6 +6,7 @@ mod auth;
 mod bad_input;
 mod deaf;
 mod deploy;
+mod endurance;
 mod faults;
 mod fleet;
 mod interop;
