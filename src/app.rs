@@ -15,6 +15,7 @@ use tracing::{info, warn};
 
 use self::service::Service;
 use crate::config::{Accounts, AuthConfig, Config};
+use crate::exports::Exports;
 use crate::fleet::Roster;
 use crate::fleet::share::Worker;
 use crate::ids::{AccountId, OwnerId};
@@ -29,6 +30,7 @@ use crate::session::version::ClientVersion;
 use crate::session::{AuthHome, Board, prewarm};
 use crate::store::{Store, StoreError, Topic};
 use crate::supervisor::{Shared, Supervisor};
+use crate::telemetry::outlets;
 
 /// How often the fleet is looked at, at least.
 const ROUND: Duration = Duration::from_secs(2);
@@ -84,6 +86,16 @@ pub async fn build_shared(config: Config) -> Result<Shared, StartError> {
     })
 }
 
+/// Starts what exports events, over TLS with the configured trust roots.
+fn exports(config: &Config, owner: &OwnerId) -> Result<Exports, StartError> {
+    let wrong = |error: &dyn std::error::Error| StartError::Config(error.to_string());
+    let network = Network::new(config.network.clone()).map_err(|error| wrong(&error))?;
+    let started = Exports::start(&config.events, owner, network.tls());
+    let (exports, outlets) = started.map_err(|error| wrong(&error))?;
+    outlets::open(owner, outlets);
+    Ok(exports)
+}
+
 fn owner(config: &Config) -> Result<OwnerId, StartError> {
     OwnerId::incarnate(&config.worker_id)
         .map_err(|error| StartError::Config(format!("WORKER_ID: {error}")))
@@ -103,6 +115,8 @@ pub struct App {
     shared: Option<Shared>,
     /// What answers agents and probes.
     service: Service,
+    /// Where events go beside the log.
+    exports: Exports,
     /// What is told how the process does.
     manager: Manager,
 }
@@ -121,6 +135,7 @@ impl App {
             return Ok(Self {
                 service: Service::build(&shared.config, &shared.store, &shared.owner, &queue)
                     .await?,
+                exports: exports(&shared.config, &shared.owner)?,
                 config: shared.config.clone(),
                 queue,
                 store: shared.store.clone(),
@@ -134,6 +149,7 @@ impl App {
         let owner = owner(&config)?;
         Ok(Self {
             service: Service::build(&config, &store, &owner, &queue).await?,
+            exports: exports(&config, &owner)?,
             owner,
             config: Arc::new(config),
             queue,
@@ -158,12 +174,18 @@ impl App {
             }
         };
         let serving = self.service.run(&self.config, stop.clone());
-        let working = async { tokio::join!(serving, chores, operating) };
+        let hurrying = async {
+            stop.cancelled().await;
+            self.exports.hurry();
+        };
+        let working = async { tokio::join!(serving, chores, operating, hurrying) };
         // In one task with the work: when that is stuck, so are the signs of life. They never end.
         tokio::select! {
             _ = working => {}
             () = self.manager.keep_told(&stop) => {}
         }
+        outlets::close();
+        self.exports.finish().await;
         self.store.close().await;
         info!("[whatsapp] Stopped");
     }

@@ -5,6 +5,7 @@
 mod accounts;
 mod agents;
 mod api;
+mod events;
 mod outbox;
 mod problems;
 pub mod settings;
@@ -13,6 +14,7 @@ mod source;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use crate::exports::ExportOptions;
 use crate::ids::Phone;
 use crate::inbound::backfill::Backfill;
 use crate::inbound::policy::Policy;
@@ -151,6 +153,8 @@ pub struct Config {
     pub media: MediaLimits,
     /// How messages are sent.
     pub outbox: OutboxSettings,
+    /// Where events go beside the log.
+    pub events: ExportOptions,
     /// Whether each message is answered, in simulator builds.
     pub reply_to_everything: bool,
     /// Whether sessions do nothing, in simulator builds: for measuring leases alone.
@@ -180,6 +184,7 @@ impl Config {
         let place = Place::parse(values.get("STORE_URL"))
             .map_err(|error| ConfigError::Together(error.to_string()))?;
         let auth = AuthConfig::parse(values, &place)?;
+        let events = events::parse(values, &place, &auth.dir)?;
         let store = StoreOptions {
             busy: lease.heartbeat() / 2,
             allow_async_commit: match values.get("STORE_ALLOW_ASYNC_COMMIT") {
@@ -263,6 +268,7 @@ impl Config {
             probe: probe(values)?,
             media: media(values)?,
             outbox: outbox::parse(values)?,
+            events,
             reply_to_everything: cfg!(feature = "simulator")
                 && values.optional("SIMULATOR_REPLY") == Some("text"),
             stub_sessions: cfg!(feature = "simulator")

@@ -9,6 +9,7 @@ pub mod app;
 pub mod cli;
 pub mod clock;
 pub mod config;
+pub mod exports;
 pub mod fleet;
 pub mod ids;
 pub mod inbound;

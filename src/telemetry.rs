@@ -4,6 +4,7 @@
 pub mod event;
 mod format;
 pub mod meters;
+pub mod outlets;
 pub mod scrub;
 
 use std::io::IsTerminal;

@@ -17,7 +17,7 @@ mod answer;
 mod consumer;
 pub mod dispatcher;
 mod file;
-mod post;
+pub(crate) mod post;
 pub mod signature;
 
 use std::time::Duration;

@@ -4,7 +4,7 @@ mod asking;
 mod examples;
 mod listening;
 mod pushing;
-mod receiver;
+pub mod receiver;
 mod sending;
 mod working;
 

@@ -7,6 +7,7 @@ mod bad_input;
 mod deaf;
 mod deploy;
 mod endurance;
+mod exports;
 mod faults;
 mod fleet;
 mod interop;

@@ -65,7 +65,7 @@ fn address(
 }
 
 /// Several values, so that one can be changed while the one before it is still in use.
-fn secrets(values: &Values, name: &'static str) -> Result<Vec<Secret>, ConfigError> {
+pub(super) fn secrets(values: &Values, name: &'static str) -> Result<Vec<Secret>, ConfigError> {
     let texts = values.optional(name).unwrap_or_default();
     let parse = |text| {
         let parsed = Secret::parse(text);

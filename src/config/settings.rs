@@ -276,6 +276,40 @@ pub const SETTINGS: &[Setting] = &[
         "0",
         "1 shows typing before each text, for as long as a person would take",
     ),
+    plain(
+        "AXIOM_DATASET",
+        "",
+        "Dataset of Axiom that events are sent to, with AXIOM_TOKEN; empty: none",
+    ),
+    secret(
+        "AXIOM_TOKEN",
+        "Token of Axiom that may ingest into AXIOM_DATASET",
+    ),
+    plain(
+        "AXIOM_URL",
+        "https://api.axiom.co",
+        "Where Axiom is, e.g. https://api.eu.axiom.co for datasets in Europe",
+    ),
+    Setting {
+        name: "EVENTS_WEBHOOK_URL",
+        default: "",
+        help: "URL that events are posted to in batches, signed with EVENTS_WEBHOOK_SECRET; empty: none",
+        shown: Shown::AsUrl,
+    },
+    secret(
+        "EVENTS_WEBHOOK_SECRET",
+        "Signs what is posted to EVENTS_WEBHOOK_URL, whsec_… as in Standard Webhooks; several, separated by spaces, while it is changed",
+    ),
+    plain(
+        "EVENTS_SPOOL_DIR",
+        "",
+        "Directory on a local disk for events whose sink is down; unless set, beside an SQLite store (store.db.events), else .events in WHATSAPP_AUTH_DIR",
+    ),
+    plain(
+        "EVENTS_SPOOL_MAX_BYTES",
+        "67108864",
+        "How much may wait there for each sink of a worker before the oldest is lost, 4194304 or more",
+    ),
     #[cfg(feature = "simulator")]
     plain(
         "SIMULATOR_SESSIONS",
@@ -289,10 +323,6 @@ pub const SETTINGS: &[Setting] = &[
         "Simulator builds only: answer each message, for crash tests: off, text",
     ),
 ];
-
-/// Names that users of the forerunners may have set and that do nothing yet: said at start-up rather
-/// than passed over.
-pub const NOT_YET: &[&str] = &["AXIOM_DATASET", "AXIOM_TOKEN"];
 
 /// The setting called `name`.
 pub fn find(name: &str) -> Option<&'static Setting> {

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use super::ConfigError;
-use super::settings::{self, NOT_YET, SETTINGS, Setting};
+use super::settings::{self, SETTINGS, Setting};
 
 /// Where a value was set.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -121,7 +121,7 @@ impl Values {
         any
     }
 
-    /// What was set but does nothing: misspelt names and names of later versions.
+    /// What was set but does nothing: misspelt names.
     pub fn notices(&self) -> &[String] {
         &self.notices
     }
@@ -173,11 +173,6 @@ fn environment() -> impl Iterator<Item = (String, String)> {
 }
 
 fn notice(name: &str) -> Option<String> {
-    if NOT_YET.contains(&name) {
-        return Some(format!(
-            "{name} is set, but this version does not use it yet"
-        ));
-    }
     let ours = name.starts_with("WHATSAPP_") && name != "WHATSAPP_CONFIG_FILE";
     let base = name.strip_suffix("_FILE").unwrap_or(name);
     let known =
@@ -264,7 +259,7 @@ mod tests {
             "{error}"
         );
         let values = load(&[("WHATSAPP_LEASE_TLL_MS", "1"), ("AXIOM_TOKEN", "x")]).expect("loads");
-        assert_eq!(values.notices().len(), 2);
+        assert_eq!(values.notices().len(), 1, "the other one is a setting");
     }
 
     #[test]

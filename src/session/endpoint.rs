@@ -316,7 +316,7 @@ pub(crate) fn without_credentials(value: &str) -> String {
 }
 
 /// Whether the URL's host is this machine, by name (RFC 6761) or by address.
-pub(super) fn is_loopback(url: &Url) -> bool {
+pub(crate) fn is_loopback(url: &Url) -> bool {
     match url.host() {
         Some(Host::Domain(name)) => {
             let name = name.trim_end_matches('.');

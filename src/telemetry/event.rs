@@ -6,10 +6,11 @@ mod parts;
 use std::time::Duration;
 
 use super::meters;
+use super::outlets::{self, Level, Told};
 use crate::ids::{AccountId, Epoch, OutboxId, OwnerId};
 
 /// The older name of `whatsapp.session.error`.
-pub(super) const SESSION_ERROR_ALIAS: &str = "whatsapp.baileys.error";
+pub const SESSION_ERROR_ALIAS: &str = "whatsapp.baileys.error";
 
 /// The `tracing` target of events.
 pub const TARGET: &str = "whatsapp_worker::event";
@@ -211,31 +212,64 @@ pub enum Event<'a> {
     },
 }
 
+impl Event<'_> {
+    const fn level(&self) -> Level {
+        match self {
+            Self::HeartbeatLost { .. }
+            | Self::HeartbeatError { .. }
+            | Self::Conflict { .. }
+            | Self::Deaf { .. }
+            | Self::AuthReset { .. }
+            | Self::AuthRepaired { .. }
+            | Self::AuthRolledBack { .. }
+            | Self::NumberRefused { .. }
+            | Self::Lost { .. }
+            | Self::JobFailed { .. }
+            | Self::JobLeaseLost { .. }
+            | Self::OutboundError { .. }
+            | Self::SendFailed { .. } => Level::Warn,
+            Self::SessionError { .. } => Level::Error,
+            _ => Level::Info,
+        }
+    }
+
+    /// Whether it tells of a message or a job that takes its usual way: there are many of them.
+    const fn is_routine(&self) -> bool {
+        matches!(
+            self,
+            Self::Received { .. }
+                | Self::Queued { .. }
+                | Self::Recorded { .. }
+                | Self::DedupeSkipped { .. }
+                | Self::Ignored { .. }
+                | Self::JobClaimed { .. }
+                | Self::JobCompleted { .. }
+                | Self::Sent { .. }
+        )
+    }
+}
+
 /// Emits `event` to every sink, and counts it.
 pub fn emit(event: Event<'_>) {
     meters::count(&event);
     let (name, line, payload) = event.parts();
+    let told = Told {
+        name,
+        level: event.level(),
+        routine: event.is_routine(),
+        line: &line,
+        payload: &payload,
+    };
+    outlets::offer(&told);
     let payload = payload.to_string();
-    match event {
-        Event::HeartbeatLost { .. }
-        | Event::HeartbeatError { .. }
-        | Event::Conflict { .. }
-        | Event::Deaf { .. }
-        | Event::AuthReset { .. }
-        | Event::AuthRepaired { .. }
-        | Event::AuthRolledBack { .. }
-        | Event::NumberRefused { .. }
-        | Event::Lost { .. }
-        | Event::JobFailed { .. }
-        | Event::JobLeaseLost { .. }
-        | Event::OutboundError { .. }
-        | Event::SendFailed { .. } => {
-            tracing::warn!(target: TARGET, event = name, payload, "{line}");
-        }
-        Event::SessionError { .. } => {
-            tracing::error!(target: TARGET, event = name, payload, "{line}");
-            tracing::error!(target: TARGET, event = SESSION_ERROR_ALIAS, payload, "{line}");
-        }
-        _ => tracing::info!(target: TARGET, event = name, payload, "{line}"),
+    match told.level {
+        Level::Info => tracing::info!(target: TARGET, event = name, payload, "{line}"),
+        Level::Warn => tracing::warn!(target: TARGET, event = name, payload, "{line}"),
+        Level::Error => tracing::error!(target: TARGET, event = name, payload, "{line}"),
+    }
+    if let Event::SessionError { .. } = event {
+        let name = SESSION_ERROR_ALIAS;
+        outlets::offer(&Told { name, ..told });
+        tracing::error!(target: TARGET, event = SESSION_ERROR_ALIAS, payload, "{line}");
     }
 }

@@ -11,6 +11,7 @@ use prometheus_client::encoding::text::encode_registry;
 use prometheus_client::encoding::{EncodeLabelSet, EncodeLabelValue, LabelValueEncoder};
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
+use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::registry::Registry;
 
@@ -41,6 +42,12 @@ struct Ended {
     result: &'static str,
 }
 
+/// Where events go.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct Where {
+    sink: &'static str,
+}
+
 /// All of it, of one process.
 struct Meters {
     lease_transitions: Family<Ended, Counter>,
@@ -59,6 +66,10 @@ struct Meters {
     jobs: Family<Ended, Counter>,
     commit: Histogram,
     attempt: Histogram,
+    exported: Family<Where, Counter>,
+    dropped: Family<Where, Counter>,
+    spooled: Family<Where, Gauge>,
+    sink_up: Family<Where, Gauge>,
 }
 
 static METERS: LazyLock<(Meters, Registry)> = LazyLock::new(|| {
@@ -148,11 +159,36 @@ impl Meters {
                 "How long an attempt to send took, up to WhatsApp's answer",
                 &PATIENT,
             ),
+            exported: counter(registry, "events_exported", "Events that a sink took"),
+            dropped: counter(
+                registry,
+                "events_dropped",
+                "Events that a sink did not get and never will",
+            ),
+            spooled: gauge(
+                registry,
+                "events_spooled_bytes",
+                "What waits on this disk for a sink",
+            ),
+            sink_up: gauge(
+                registry,
+                "events_sink_up",
+                "Whether a sink took what it was given last",
+            ),
         }
     }
 }
 
 fn counter<L>(registry: &mut Registry, name: &str, help: &str) -> Family<L, Counter>
+where
+    L: EncodeLabelSet + Clone + fmt::Debug + Eq + std::hash::Hash + Send + Sync + 'static,
+{
+    let family = Family::default();
+    registry.register(name, help, family.clone());
+    family
+}
+
+fn gauge<L>(registry: &mut Registry, name: &str, help: &str) -> Family<L, Gauge>
 where
     L: EncodeLabelSet + Clone + fmt::Debug + Eq + std::hash::Hash + Send + Sync + 'static,
 {
@@ -224,6 +260,47 @@ pub fn attempted(took: Duration) {
 /// A protected write was refused: the lease is another's.
 pub fn fenced(account: &AccountId) {
     one(&METERS.0.fence_rejections, account);
+}
+
+/// Series of a sink begin with zero, and it is taken to be well.
+pub(super) fn prepare_sink(sink: &'static str) {
+    exported(sink, 0);
+    dropped(sink, 0);
+    spooled(sink, 0);
+    sink_is_up(sink, true);
+}
+
+/// A sink took events.
+pub fn exported(sink: &'static str, count: u64) {
+    METERS
+        .0
+        .exported
+        .get_or_create(&Where { sink })
+        .inc_by(count);
+}
+
+/// A sink will never get events.
+pub(super) fn dropped(sink: &'static str, count: u64) {
+    METERS
+        .0
+        .dropped
+        .get_or_create(&Where { sink })
+        .inc_by(count);
+}
+
+/// So many bytes wait for a sink.
+pub fn spooled(sink: &'static str, bytes: u64) {
+    let bytes = i64::try_from(bytes).unwrap_or(i64::MAX);
+    METERS.0.spooled.get_or_create(&Where { sink }).set(bytes);
+}
+
+/// Whether a sink took what it was given last.
+pub fn sink_is_up(sink: &'static str, up: bool) {
+    METERS
+        .0
+        .sink_up
+        .get_or_create(&Where { sink })
+        .set(i64::from(up));
 }
 
 fn one(family: &Family<Whose, Counter>, account: &AccountId) {

@@ -2,14 +2,14 @@
 
 use std::time::Duration;
 
-use reqwest::header::{CONTENT_TYPE, RETRY_AFTER, USER_AGENT};
-use reqwest::{Client, Response, redirect};
+use reqwest::header::{CONTENT_TYPE, RETRY_AFTER};
+use reqwest::{Client, RequestBuilder, Response, redirect};
 use rustls::ClientConfig;
 use serde::Serialize;
 
 use super::Webhook;
 use super::answer::{Verdict, judge};
-use super::signature::{ID, SIGNATURE, TIMESTAMP};
+use super::signature::{ID, SIGNATURE, Secret, TIMESTAMP};
 use crate::clock;
 
 /// More than any replies need: texts are limited to 64 KiB.
@@ -40,12 +40,7 @@ impl Courier {
     /// # Errors
     /// TLS cannot be used.
     pub fn new(tls: ClientConfig) -> reqwest::Result<Self> {
-        let client = Client::builder()
-            .tls_backend_preconfigured(tls)
-            .redirect(redirect::Policy::none())
-            .connect_timeout(CONNECT_LIMIT)
-            .no_proxy()
-            .build()?;
+        let client = client(tls)?;
         Ok(Self { client })
     }
 
@@ -64,27 +59,46 @@ impl Courier {
             data,
         };
         let body = serde_json::to_vec(&message).expect("a message has string keys");
-        let seconds = now / 1000;
-        let signatures: Vec<String> = webhook
-            .secrets
-            .iter()
-            .map(|secret| secret.sign(id, seconds, &body))
-            .collect();
         let request = self
             .client
             .post(webhook.target.url.url().clone())
-            .timeout(Duration::from_millis(webhook.target.timeout_ms))
-            .header(USER_AGENT, PRODUCT)
-            .header(CONTENT_TYPE, "application/json")
-            .header(ID, id)
-            .header(TIMESTAMP, seconds)
-            .header(SIGNATURE, signatures.join(" "))
-            .body(body);
+            .timeout(Duration::from_millis(webhook.target.timeout_ms));
+        let request = signed(request, &webhook.secrets, id, now / 1000, body);
         match request.send().await {
             Ok(response) => answered(response).await,
             Err(error) => no_answer(&error),
         }
     }
+}
+
+/// A client that follows no redirects: what is meant for one host is not handed to another.
+pub(crate) fn client(tls: ClientConfig) -> reqwest::Result<Client> {
+    Client::builder()
+        .tls_backend_preconfigured(tls)
+        .redirect(redirect::Policy::none())
+        .connect_timeout(CONNECT_LIMIT)
+        .user_agent(PRODUCT)
+        .no_proxy()
+        .build()
+}
+
+/// `request` with `body`, a JSON text, called `id` and signed by each of `secrets` at `seconds` of Unix
+/// time.
+pub(crate) fn signed(
+    request: RequestBuilder,
+    secrets: &[Secret],
+    id: &str,
+    seconds: i64,
+    body: Vec<u8>,
+) -> RequestBuilder {
+    let signatures = secrets.iter().map(|secret| secret.sign(id, seconds, &body));
+    let signatures: Vec<String> = signatures.collect();
+    request
+        .header(CONTENT_TYPE, "application/json")
+        .header(ID, id)
+        .header(TIMESTAMP, seconds)
+        .header(SIGNATURE, signatures.join(" "))
+        .body(body)
 }
 
 async fn answered(mut response: Response) -> Verdict {
@@ -106,19 +120,28 @@ async fn answered(mut response: Response) -> Verdict {
 }
 
 fn no_answer(error: &reqwest::Error) -> Verdict {
+    let kind = if error.is_timeout() {
+        "webhook_timeout"
+    } else {
+        "webhook_unreachable"
+    };
+    Verdict::later(kind, reason(error), None)
+}
+
+/// Why there was no answer, without the URL, which may hold a token.
+pub(crate) fn reason(error: &reqwest::Error) -> String {
     if error.is_timeout() {
-        let message = "the receiver did not answer in time".to_owned();
-        return Verdict::later("webhook_timeout", message, None);
+        return "the receiver did not answer in time".to_owned();
     }
     let what = if error.is_connect() {
         "no connection to the receiver"
     } else {
         "the connection to the receiver broke"
     };
-    // The deepest cause says most, and the URL, which may hold a token, is in none of them but the first.
+    // The deepest cause says most, and the URL is in none of them but the first.
     let mut cause: &dyn std::error::Error = error;
     while let Some(deeper) = cause.source() {
         cause = deeper;
     }
-    Verdict::later("webhook_unreachable", format!("{what}: {cause}"), None)
+    format!("{what}: {cause}")
 }

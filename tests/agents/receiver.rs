@@ -5,9 +5,10 @@ use std::sync::{Arc, Mutex};
 
 use axum::body::Bytes;
 use axum::extract::State;
-use axum::http::HeaderMap;
+use axum::http::{HeaderMap, Uri};
 use axum::response::{IntoResponse, Response};
 use serde_json::Value;
+use tokio::net::TcpListener;
 use tokio::sync::watch;
 use tokio_util::task::AbortOnDropHandle;
 use whatsapp_worker::webhooks::signature::{Secret, Signed, Unverified};
@@ -29,13 +30,23 @@ pub enum Script {
 /// One request, as it came.
 #[derive(Clone, Debug)]
 pub struct Post {
+    path: String,
     headers: HeaderMap,
     body: Bytes,
 }
 
 impl Post {
+    pub fn path(&self) -> &str {
+        &self.path
+    }
+
     pub fn header(&self, name: &str) -> &str {
         self.headers[name].to_str().expect("text")
+    }
+
+    /// As text.
+    pub fn body(&self) -> &str {
+        std::str::from_utf8(&self.body).expect("text")
     }
 
     pub fn json(&self) -> Value {
@@ -65,6 +76,12 @@ pub struct Receiver {
 impl Receiver {
     /// Answers by `script`; the last answer is repeated.
     pub async fn start(script: impl IntoIterator<Item = Script>) -> Self {
+        let listener = TcpListener::bind(("127.0.0.1", 0)).await;
+        Self::start_on(listener.expect("loopback has free ports"), script)
+    }
+
+    /// The same where `listener` listens.
+    pub fn start_on(listener: TcpListener, script: impl IntoIterator<Item = Script>) -> Self {
         let shared: Shared = Arc::new((
             Mutex::new(script.into_iter().collect()),
             watch::channel(Vec::new()).0,
@@ -72,8 +89,6 @@ impl Receiver {
         let router = axum::Router::new()
             .fallback(axum::routing::any(answer))
             .with_state(shared.clone());
-        let listener = tokio::net::TcpListener::bind(("127.0.0.1", 0)).await;
-        let listener = listener.expect("loopback has free ports");
         let address = listener.local_addr().expect("bound");
         let serving = tokio::spawn(async move {
             let _ = axum::serve(listener, router).await;
@@ -94,10 +109,19 @@ impl Receiver {
     }
 }
 
-async fn answer(State(shared): State<Shared>, headers: HeaderMap, body: Bytes) -> Response {
-    shared
-        .1
-        .send_modify(|posts| posts.push(Post { headers, body }));
+async fn answer(
+    State(shared): State<Shared>,
+    uri: Uri,
+    headers: HeaderMap,
+    body: Bytes,
+) -> Response {
+    let path = uri.path().to_owned();
+    let post = Post {
+        path,
+        headers,
+        body,
+    };
+    shared.1.send_modify(|posts| posts.push(post));
     let next = {
         let mut script = shared.0.lock().expect("no panic while it is held");
         match script.len() {

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
 use serde_json::{Value, json};
-use whatsapp_worker::config::settings::{self, NOT_YET};
+use whatsapp_worker::config::settings;
 
 use super::text;
 use crate::theatre::binary;
@@ -55,9 +55,7 @@ fn variable<'a>(container: &'a Value, name: &str) -> Option<&'a str> {
 
 fn is_a_setting(name: &str) -> bool {
     let base = name.strip_suffix("_FILE").unwrap_or(name);
-    settings::find(name).is_some()
-        || settings::find(base).is_some_and(settings::Setting::has_file)
-        || NOT_YET.contains(&base)
+    settings::find(name).is_some() || settings::find(base).is_some_and(settings::Setting::has_file)
 }
 
 /// What holds of each pod, on either store.
