@@ -87,11 +87,14 @@ pub async fn build_shared(config: Config) -> Result<Shared, StartError> {
 }
 
 /// Starts what exports events, over TLS with the configured trust roots.
-fn exports(config: &Config, owner: &OwnerId) -> Result<Exports, StartError> {
+fn exports(config: &Config, owner: &OwnerId, store: &Store) -> Result<Exports, StartError> {
     let wrong = |error: &dyn std::error::Error| StartError::Config(error.to_string());
     let network = Network::new(config.network.clone()).map_err(|error| wrong(&error))?;
     let started = Exports::start(&config.events, owner, network.tls());
-    let (exports, outlets) = started.map_err(|error| wrong(&error))?;
+    let (mut exports, mut outlets) = started.map_err(|error| wrong(&error))?;
+    if !config.queue.retention.events.is_zero() {
+        outlets.push(exports.keep_in(store.clone(), config.events.pace));
+    }
     outlets::open(owner, outlets);
     Ok(exports)
 }
@@ -135,7 +138,7 @@ impl App {
             return Ok(Self {
                 service: Service::build(&shared.config, &shared.store, &shared.owner, &queue)
                     .await?,
-                exports: exports(&shared.config, &shared.owner)?,
+                exports: exports(&shared.config, &shared.owner, &shared.store)?,
                 config: shared.config.clone(),
                 queue,
                 store: shared.store.clone(),
@@ -149,7 +152,7 @@ impl App {
         let owner = owner(&config)?;
         Ok(Self {
             service: Service::build(&config, &store, &owner, &queue).await?,
-            exports: exports(&config, &owner)?,
+            exports: exports(&config, &owner, &store)?,
             owner,
             config: Arc::new(config),
             queue,

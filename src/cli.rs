@@ -16,6 +16,7 @@ mod conversations;
 #[cfg(feature = "simulator")]
 mod demo;
 mod doctor;
+mod events;
 mod examples;
 mod healthcheck;
 mod jobs;
@@ -85,6 +86,9 @@ enum Command {
     /// Who was talked with.
     #[command(subcommand)]
     Conversations(conversations::Conversations),
+    /// What the workers tell.
+    #[command(subcommand)]
+    Events(events::Events),
     /// The numbers that are operated.
     #[command(subcommand)]
     Accounts(accounts::Accounts),
@@ -259,6 +263,7 @@ impl Cli {
             Command::Jobs(command) => command.run(output).await,
             Command::Outbox(command) => command.run(output).await,
             Command::Conversations(command) => command.run(output).await,
+            Command::Events(command) => command.run(output).await,
             Command::Accounts(command) => command.run(output).await,
             Command::Workers(command) => command.run(output).await,
             Command::Auth(command) => command.run(output).await,

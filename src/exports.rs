@@ -26,6 +26,7 @@ mod axiom;
 mod exporter;
 mod gather;
 mod hook;
+mod keeping;
 pub mod spool;
 
 use std::path::PathBuf;
@@ -39,6 +40,7 @@ use tracing::warn;
 use self::exporter::Exporter;
 use self::spool::Spool;
 use crate::ids::OwnerId;
+use crate::store::Store;
 use crate::telemetry::outlets::{Losses, Outlet};
 
 pub use self::axiom::Axiom;
@@ -138,6 +140,15 @@ impl Exports {
             open.push(outlet);
         }
         Ok((exports, open))
+    }
+
+    /// Also keeps events in `store`, for `events tail`: what is put into the queue.
+    pub fn keep_in(&mut self, store: Store, pace: Pace) -> Outlet {
+        let losses = Losses::of(keeping::SINK);
+        let (outlet, queue) = Outlet::new(losses.clone());
+        let keeping = keeping::run(store, queue, losses, pace, self.hurry.clone());
+        self.tasks.spawn(keeping);
+        outlet
     }
 
     /// The process is about to end, and may be ended before [`Exports::finish`]: from now on events are

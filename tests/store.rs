@@ -24,6 +24,7 @@ mod auth_orders;
 mod backfill;
 mod changes;
 mod contacts;
+mod events;
 mod fence;
 mod file;
 mod inbox;

@@ -7,6 +7,7 @@
 mod accounts;
 mod auth;
 mod conversations;
+mod events;
 mod jobs;
 mod leases;
 mod link;
@@ -103,6 +104,11 @@ pub(super) fn looks() -> Routes {
             "/v1/admin/conversations",
             op("Conversations, numbers masked.").asks::<conversations::Lines>(),
             conversations::list,
+        )
+        .get(
+            "/v1/admin/events",
+            op("What the workers told lately, the newest first.").asks::<events::Events>(),
+            events::list,
         )
         .get(
             "/v1/admin/audit",

@@ -6,6 +6,7 @@ mod store;
 use std::path::Path;
 
 use clap::Args;
+use rustix::fs::{Access, access};
 use serde_json::json;
 
 use super::table::print;
@@ -109,6 +110,9 @@ impl Doctor {
             findings.push(auth_key(&config));
             findings.push(disk("disk of auth state", &config.auth.dir));
         }
+        if !config.events.targets.is_empty() {
+            findings.push(spool(&config.events.spool.dir));
+        }
         store::examine(&config, &mut findings).await;
         match (config.role.operates(), self.offline) {
             (true, false) => network::examine(&config, &mut findings).await,
@@ -142,6 +146,24 @@ fn auth_key(config: &Config) -> Finding {
             "auth key",
             problem,
             "give the key that sealed the auth state in WHATSAPP_AUTH_KEY or WHATSAPP_AUTH_KEY_FILE, or put auth.key back into WHATSAPP_AUTH_DIR, which this process must be able to write",
+        ),
+    }
+}
+
+/// It is made when a worker starts, so what counts is what is there of its path.
+fn spool(dir: &Path) -> Finding {
+    let whole = std::path::absolute(dir).unwrap_or_else(|_| dir.to_owned());
+    let there = whole.ancestors().find(|path| path.exists());
+    let there = there.unwrap_or(Path::new("/"));
+    match access(there, Access::WRITE_OK | Access::EXEC_OK) {
+        Ok(()) => Finding::fine(
+            "spool of events",
+            format!("{} can be written", there.display()),
+        ),
+        Err(error) => Finding::failed(
+            "spool of events",
+            format!("{}: {error}", there.display()),
+            "name a directory on a local disk that this process may write in EVENTS_SPOOL_DIR",
         ),
     }
 }

@@ -17,6 +17,13 @@ const EXAMPLES: &[(&str, &[&str])] = &[
             "whatsapp-worker link --phone '+49 151 2345678'",
         ],
     ),
+    (
+        "events tail",
+        &[
+            "whatsapp-worker events tail --follow",
+            "whatsapp-worker events tail --account shop --event whatsapp.lease. --since 1h",
+        ],
+    ),
     ("lease list", &["whatsapp-worker lease list --owner B"]),
     ("lease show", &["whatsapp-worker lease show shop"]),
     (

@@ -50,7 +50,10 @@ pub(super) fn queue(values: &Values) -> Result<QueueOptions, ConfigError> {
         retries: Retries {
             max: number(values, "AGENT_MAX_RETRIES", 0, 20)?,
         },
-        retention: Retention::of_messages(Duration::from_hours(24 * u64::from(days))),
+        retention: Retention {
+            events: Duration::from_hours(number(values, "EVENTS_RETENTION_HOURS", 0, 8760)?.into()),
+            ..Retention::of_messages(Duration::from_hours(24 * u64::from(days)))
+        },
     })
 }
 

@@ -277,6 +277,11 @@ pub const SETTINGS: &[Setting] = &[
         "1 shows typing before each text, for as long as a person would take",
     ),
     plain(
+        "EVENTS_RETENTION_HOURS",
+        "168",
+        "How long events of all workers are kept in the store for `events tail`, up to 8760 and 100,000 events; 0: they are not",
+    ),
+    plain(
         "AXIOM_DATASET",
         "",
         "Dataset of Axiom that events are sent to, with AXIOM_TOKEN; empty: none",

@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use sqlx::query;
+use sqlx::{query, query_scalar};
 
 use super::connections::Tx;
 use super::lease::millis;
@@ -25,15 +25,21 @@ pub struct Retention {
     /// What people wrote and what was written to them, with their names; jobs that failed, and what
     /// was sent, go with it.
     pub messages: Duration,
+    /// What the workers told.
+    pub events: Duration,
+    /// And how much of it, about.
+    pub most_events: i64,
 }
 
 impl Retention {
-    /// With `messages` as it is set; the rest is fixed.
+    /// With `messages` as it is set; the rest is as it is unless set.
     pub const fn of_messages(messages: Duration) -> Self {
         Self {
             jobs: Duration::from_hours(7 * 24),
             inbox: Duration::from_hours(35 * 24),
             messages,
+            events: Duration::from_hours(7 * 24),
+            most_events: 100_000,
         }
     }
 }
@@ -58,7 +64,7 @@ pub struct Swept {
 }
 
 /// What is deleted by age alone: a table's name, and the statement.
-const BY_AGE: [(&str, &str); 5] = [
+const BY_AGE: [(&str, &str); 6] = [
     (
         "jobs",
         "DELETE FROM jobs WHERE job_id IN (SELECT job_id FROM jobs
@@ -86,6 +92,11 @@ const BY_AGE: [(&str, &str); 5] = [
            WHERE created_at < $1 AND status NOT IN ('pending', 'sending')
            ORDER BY created_at LIMIT $2)",
     ),
+    (
+        "events",
+        "DELETE FROM events WHERE id IN (SELECT id FROM events
+           WHERE at < $1 ORDER BY at, id LIMIT $2)",
+    ),
 ];
 
 impl Store {
@@ -111,12 +122,22 @@ impl Store {
                 finished,
             });
         };
-        let age = match sweep.stage {
-            0 => retention.jobs,
-            1 => retention.inbox,
+        let age = match (sweep.stage, *what) {
+            (0, _) => retention.jobs,
+            (_, "inbox") => retention.inbox,
+            (_, "events") => retention.events,
             _ => retention.messages,
         };
-        let cutoff = now.saturating_sub(millis(age));
+        let mut cutoff = now.saturating_sub(millis(age));
+        if *what == "events" {
+            let newest =
+                query_scalar("SELECT at FROM events ORDER BY at DESC, id DESC LIMIT 1 OFFSET $1");
+            let crowd: Option<i64> = newest
+                .bind(retention.most_events)
+                .fetch_optional(&mut tx)
+                .await?;
+            cutoff = cutoff.max(crowd.map_or(i64::MIN, |at| at.saturating_add(1)));
+        }
         if *what == "outbox" {
             query(
                 "DELETE FROM outbox_attempts WHERE outbox_id IN (SELECT outbox_id FROM outbox
@@ -151,7 +172,7 @@ impl Store {
 /// SQLite from reading all messages of these conversations.
 async fn forget_messages(tx: &mut Tx, after: &str, cutoff: i64) -> Result<(u64, Option<String>)> {
     let convs: Vec<String> =
-        sqlx::query_scalar("SELECT conv FROM conversations WHERE conv > $1 ORDER BY conv LIMIT $2")
+        query_scalar("SELECT conv FROM conversations WHERE conv > $1 ORDER BY conv LIMIT $2")
             .bind(after)
             .bind(CONVERSATIONS)
             .fetch_all(&mut *tx)

@@ -139,7 +139,12 @@ impl Losses {
         }
     }
 
-    /// How many so far.
+    /// `count` events are dispensable, and nothing is said of them but by the counter.
+    pub fn pass_over(&self, count: u64) {
+        meters::dropped(self.sink, count);
+    }
+
+    /// How many so far, without those that were passed over.
     pub fn total(&self) -> u64 {
         self.shared.lost.load(Ordering::Relaxed)
     }

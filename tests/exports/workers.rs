@@ -1,10 +1,16 @@
 //! Worker processes that export their events.
 
-use serde_json::Value;
-use tokio::net::TcpListener;
+use std::process::Stdio;
+use std::time::Duration;
 
-use crate::agents::receiver::{Receiver, Script};
-use crate::theatre::{PATIENCE, Theatre};
+use serde_json::{Value, json};
+use tokio::io::{AsyncBufReadExt, BufReader};
+use tokio::net::TcpListener;
+use whatsapp_worker::store::EventFilter;
+
+use crate::admin::Desk;
+use crate::agents::receiver::{Post, Receiver, Script};
+use crate::theatre::{Engine, PATIENCE, Theatre, on_each_engine};
 
 const TOKEN: &str = "xaat-0123456789abcdef";
 const SECRET: &str = "whsec_MDEyMzQ1Njc4OWFiY2RlZg==";
@@ -22,7 +28,7 @@ async fn theatre(url: &str) -> Theatre {
 }
 
 /// What both sinks got so far: events of Axiom, events of the webhook.
-fn events(posts: &[crate::agents::receiver::Post]) -> (Vec<Value>, Vec<Value>) {
+fn events(posts: &[Post]) -> (Vec<Value>, Vec<Value>) {
     let (mut axiom, mut hook) = (Vec::new(), Vec::new());
     for post in posts {
         if post.path().ends_with("/ingest") {
@@ -81,6 +87,127 @@ async fn both_sinks_know_what_happened_and_nobody_learns_numbers_or_secrets() {
         let left = std::fs::read_dir(spool.join(sink)).expect("made").count();
         assert_eq!(left, 0, "{sink}");
     }
+}
+
+on_each_engine!(operators_see_what_all_workers_tell);
+
+/// What `events tail` with `arguments` prints, once one of its lines is of `event`.
+async fn tail(theatre: &Theatre, arguments: &[&str], event: &str) -> Vec<Value> {
+    let tail = ["events", "tail", "--output", "json"];
+    let arguments: Vec<&str> = tail.iter().chain(arguments).copied().collect();
+    let looking = async {
+        loop {
+            let output = theatre.stage.command("operator", &arguments).output().await;
+            let output = output.expect("runs");
+            let wrong = String::from_utf8_lossy(&output.stderr).into_owned();
+            assert!(output.status.success(), "{wrong}");
+            let text = String::from_utf8(output.stdout).expect("text");
+            let lines = text
+                .lines()
+                .map(|line| serde_json::from_str(line).expect("JSON"));
+            let lines: Vec<Value> = lines.collect();
+            if lines.iter().any(|line| line["event"] == event) {
+                return lines;
+            }
+            // justified: another process writes the store.
+            tokio::time::sleep(Duration::from_millis(100)).await;
+        }
+    };
+    tokio::time::timeout(PATIENCE, looking)
+        .await
+        .expect("in time")
+}
+
+async fn operators_see_what_all_workers_tell(engine: Engine) {
+    let theatre = Theatre::open_on(engine, &[]).await;
+    let mut worker = theatre.linked_worker("one").await;
+    let standby = theatre.stage.start("two").expect("starts");
+    let contended = "whatsapp.lease.acquire.contended";
+    standby
+        .wait_for(contended, PATIENCE, |_| true)
+        .await
+        .expect("told");
+    let lines = tail(
+        &theatre,
+        &["--event", "whatsapp.lease.", "--since", "1h"],
+        contended,
+    )
+    .await;
+    let owner = |line: &Value| line["worker"].as_str().expect("an owner")[..4].to_owned();
+    let told: Vec<_> = lines
+        .iter()
+        .map(|line| (owner(line), line["event"].clone()))
+        .collect();
+    assert_eq!(
+        told[0],
+        ("one#".to_owned(), "whatsapp.lease.acquire.success".into())
+    );
+    assert!(told.contains(&("two#".to_owned(), contended.into())));
+    let mut following = theatre
+        .stage
+        .command("operator", &["events", "tail", "--follow", "--limit", "0"])
+        .stdout(Stdio::piped())
+        .spawn()
+        .expect("runs");
+    let mut lines = BufReader::new(following.stdout.take().expect("piped")).lines();
+    let mut line = async || {
+        let line = tokio::time::timeout(PATIENCE, lines.next_line()).await;
+        line.expect("in time").expect("text").expect("it goes on")
+    };
+    // Until it follows, what is told may be too early for it.
+    let first = async {
+        loop {
+            theatre.text("hello");
+            // justified: the pace of the load, not a wait for anything.
+            tokio::time::sleep(Duration::from_millis(200)).await;
+        }
+    };
+    tokio::select! {
+        first = line() => assert!(first.contains("one#"), "{first}"),
+        () = first => {}
+    }
+    // The last words of a process are in time.
+    assert_eq!(worker.terminate().await.expect("ours"), Some(0));
+    while !line().await.contains("whatsapp.lease.released") {}
+    following.kill().await.expect("ours");
+}
+
+#[tokio::test]
+async fn operators_see_events_over_http_in_pages_and_a_setting_turns_them_off() {
+    let desk = Desk::open(Engine::Sqlite).await;
+    tail(&desk.0.theatre, &[], "whatsapp.lease.acquire.success").await;
+    let (status, page) = desk.get("/v1/admin/events?account=default&limit=1").await;
+    assert_eq!(status, 200);
+    assert_eq!(page["events"].as_array().expect("a list").len(), 1);
+    assert!(
+        page["events"][0]["storedAt"]
+            .as_i64()
+            .is_some_and(|at| at > 0)
+    );
+    let cursor = page["nextCursor"]
+        .as_str()
+        .expect("there are more")
+        .replace('#', "%23");
+    let (_, next) = desk.get(&format!("/v1/admin/events?cursor={cursor}")).await;
+    assert!(
+        !next["events"]
+            .as_array()
+            .expect("a list")
+            .contains(&page["events"][0])
+    );
+    let (_, none) = desk.get("/v1/admin/events?event=whatsapp.leases").await;
+    assert_eq!(none, json!({"events": [], "nextCursor": null}));
+    let (_, later) = desk.get("/v1/admin/events?since=99999999999999").await;
+    assert_eq!(later["events"], json!([]));
+
+    let quiet = Theatre::with_settings(&[("EVENTS_RETENTION_HOURS", "0")]).await;
+    let mut worker = quiet.linked_worker("one").await;
+    assert_eq!(worker.terminate().await.expect("ours"), Some(0));
+    let store = quiet.store().await;
+    let kept = store
+        .page_of_events(&EventFilter::default(), 10, None)
+        .await;
+    assert_eq!(kept.expect("answers").rows, []);
 }
 
 #[tokio::test]

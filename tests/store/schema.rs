@@ -29,7 +29,7 @@ async fn a_newer_schema_that_says_it_is_compatible_is_used(bench: &Bench) {
     let later = "ALTER TABLE lease ADD COLUMN later TEXT;
          ALTER TABLE inbox ADD COLUMN later BIGINT NOT NULL DEFAULT 7;
          CREATE TABLE later(id TEXT PRIMARY KEY);
-         UPDATE schema_meta SET version = 9";
+         UPDATE schema_meta SET version = 99";
     let held = bench.fence().await;
     bench.sql(later).await.expect("writes");
     let accepted = bench
@@ -44,11 +44,11 @@ async fn a_newer_schema_that_says_it_is_compatible_is_used(bench: &Bench) {
 }
 
 async fn a_newer_schema_that_needs_a_newer_binary_is_refused(bench: &Bench) {
-    let contract = "UPDATE schema_meta SET version = 9, min_compatible = 9";
+    let contract = "UPDATE schema_meta SET version = 99, min_compatible = 99";
     bench.sql(contract).await.expect("writes");
     let error = open(&bench.url).await.expect_err("too new").to_string();
     assert!(
-        error.contains("needs a binary that knows schema 9"),
+        error.contains("needs a binary that knows schema 99"),
         "{error}"
     );
     assert!(!error.contains("rehearsal"), "no password: {error}");

@@ -1,0 +1,55 @@
+//! What the workers told lately.
+
+use axum::Json as Answered;
+use axum::extract::State;
+use serde::Deserialize;
+use serde_json::{Value, json};
+use utoipa::IntoParams;
+
+use super::pages;
+use crate::api::Api;
+use crate::api::body::{Query, number};
+use crate::api::problem::Problem;
+use crate::ids::AccountId;
+use crate::store::{EventFilter, StoredEvent};
+
+#[derive(Debug, Deserialize, IntoParams)]
+#[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
+pub struct Events {
+    account: Option<AccountId>,
+    /// Only events whose name begins so, e.g. `whatsapp.lease.`.
+    event: Option<String>,
+    /// Written then or later: Unix time in milliseconds.
+    #[serde(default, deserialize_with = "number")]
+    since: Option<i64>,
+    /// 1 to 500; 100 unless set.
+    #[serde(default, deserialize_with = "number")]
+    limit: Option<i64>,
+    /// `nextCursor` of the page before.
+    cursor: Option<String>,
+}
+
+/// `GET /v1/admin/events`, newest first.
+pub async fn list(
+    State(api): State<Api>,
+    Query(wanted): Query<Events>,
+) -> Result<Answered<Value>, Problem> {
+    let (limit, cursor) = (pages::limit(wanted.limit)?, pages::cursor(wanted.cursor)?);
+    let filter = EventFilter {
+        account: wanted.account,
+        prefix: wanted.event,
+        since: wanted.since,
+    };
+    let page = api.store.page_of_events(&filter, limit, cursor.as_ref());
+    Ok(pages::answer("events", page.await?, shown))
+}
+
+/// As it was told, with when it was written.
+fn shown(event: StoredEvent) -> Value {
+    let mut told: Value = serde_json::from_str(&event.body).unwrap_or_default();
+    if let Some(fields) = told.as_object_mut() {
+        fields.insert("storedAt".to_owned(), json!(event.at));
+    }
+    told
+}
