@@ -30,6 +30,7 @@ mod snapshot;
 mod stanza;
 
 use std::collections::{HashMap, HashSet, VecDeque};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
@@ -55,6 +56,8 @@ const CAPACITY: usize = 8192;
 pub struct SignalGate {
     unsettled: Mutex<Unsettled>,
     settled: Notify,
+    /// Stanzas that were remembered so far.
+    seen: AtomicU64,
 }
 
 impl SignalGate {
@@ -62,6 +65,7 @@ impl SignalGate {
     /// `<message>` with encrypted content is ignored. Never blocks.
     pub fn observe(&self, stanza: &NodeRef<'_>) {
         if let Some((key, steps)) = stanza::read(stanza) {
+            self.seen.fetch_add(1, Ordering::AcqRel);
             self.lock().remember(key, steps, clock::monotonic());
         }
     }
@@ -78,8 +82,15 @@ impl SignalGate {
         }
     }
 
-    /// Whether any stanza is unsettled: if none is, a write needs no inspection.
-    pub(crate) fn is_idle(&self) -> bool {
+    /// How many stanzas were observed so far: while it stays the same and the gate was idle, no ratchet
+    /// was moved by a received message.
+    pub fn seen(&self) -> u64 {
+        self.seen.load(Ordering::Acquire)
+    }
+
+    /// Whether no stanza is unsettled: then a write needs no inspection, and every received message has
+    /// done what it does to the Signal state.
+    pub fn is_idle(&self) -> bool {
         self.lock().is_empty(clock::monotonic())
     }
 

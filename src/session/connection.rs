@@ -96,6 +96,7 @@ pub struct Connection {
     verdict: Arc<OnceLock<End>>,
     in_flight: InFlight,
     auth: Arc<AuthStore>,
+    vow: Vow,
     fetches_version: bool,
     _forwarding: whatsapp_rust::client::RawNodeLease,
     _end: EndOnDrop,
@@ -189,6 +190,7 @@ impl Connection {
             verdict,
             in_flight,
             auth: auth.clone(),
+            vow,
             fetches_version: context.version.get().is_none(),
             _forwarding: forwarding,
         };
@@ -198,6 +200,11 @@ impl Connection {
     /// The library's client, for what the rest of `session` asks of it.
     pub(super) fn client(&self) -> &Arc<Client> {
         &self.client
+    }
+
+    /// What must be stored before a message leaves.
+    pub(super) fn vow(&self) -> &Vow {
+        &self.vow
     }
 
     /// When something was last heard.

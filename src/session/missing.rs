@@ -31,8 +31,11 @@ const WAITS: [Duration; 3] = [
     Duration::from_hours(1),
     Duration::from_hours(22),
 ];
-/// How long a message may stay undecryptable before people are told.
-const UNDECRYPTABLE: Duration = Duration::from_mins(10);
+/// For a message that cannot be decrypted: the library asks by itself at once, but without keys for a new
+/// session, and a worker that dies forgets that it asked. So we ask too, with keys.
+const UNREAD: Duration = Duration::from_secs(20);
+/// After asking for it once, twice; then people are told.
+const UNREAD_WAITS: [Duration; 2] = [Duration::from_mins(2), Duration::from_mins(8)];
 /// How many are handled in one go.
 const BATCH: i64 = 20;
 
@@ -102,7 +105,7 @@ pub(super) async fn note_undecryptable(
             &info.source.sender.to_string(),
             &info.id,
             Ledger::Undecryptable,
-            UNDECRYPTABLE,
+            UNREAD,
         )
         .await
         .map(drop)
@@ -117,12 +120,16 @@ pub(super) async fn sweep(
     client: &Arc<Client>,
 ) -> Result<(), StoreError> {
     for missing in context.store.due_missing(&context.account, BATCH).await? {
+        let (waits, why) = match missing.kind {
+            Ledger::Lost => (&WAITS[..], "was lost before it was stored"),
+            Ledger::Undecryptable => (&UNREAD_WAITS[..], "cannot be decrypted"),
+        };
         let wait = usize::try_from(missing.asked)
             .ok()
-            .and_then(|asked| WAITS.get(asked));
-        match (missing.kind, wait) {
-            (Ledger::Lost, Some(wait)) => {
-                info!(account = %context.account, message = %missing.message_id, "a message was lost before it was stored: asking for it again");
+            .and_then(|asked| waits.get(asked));
+        match wait {
+            Some(wait) => {
+                info!(account = %context.account, message = %missing.message_id, "a message {why}: asking for it again");
                 let asked = ask(client, &missing.chat, &missing.sender, &missing.message_id).await;
                 if let Err(error) = asked {
                     warn!(account = %context.account, %error, "asking again failed");
@@ -132,7 +139,7 @@ pub(super) async fn sweep(
                     .asked_missing(&context.fence, &missing, *wait)
                     .await?;
             }
-            _ => give_up(context, &missing).await?,
+            None => give_up(context, &missing).await?,
         }
     }
     Ok(())

@@ -2,7 +2,8 @@
 //!
 //! Before anything leaves, the ratchets are made durable: a worker that is killed right after a reply
 //! must not come back with keys that the peer has already moved past. A flush that the auth store
-//! puts off, because a received message is not stored yet, is repeated.
+//! puts off, because a received message is not stored yet, is repeated. What moves a ratchet after that is
+//! stored before the frame leaves ([`Vow`]).
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex};
@@ -16,6 +17,7 @@ use whatsapp_rust::Client;
 use whatsapp_rust::client::ClientError;
 use whatsapp_rust::send::{SendError as LibraryError, SendOptions};
 
+use super::connection::Vow;
 use crate::clock;
 use crate::ids::Jid;
 use crate::outbound::delivery::{self, Outcome};
@@ -75,6 +77,7 @@ impl From<SendError> for Outcome {
 #[derive(Clone)]
 pub(super) struct Line {
     pub(super) client: Arc<Client>,
+    pub(super) vow: Vow,
     pub(super) acks: Acks,
     /// Held by those who write; whoever drops a session waits for them.
     pub(super) sessions: Sessions,
@@ -122,14 +125,14 @@ pub(super) async fn send(
     id: &str,
     patience: Duration,
 ) -> Result<(), SendError> {
-    let Line { client, acks, .. } = line;
+    let Line { acks, .. } = line;
     let wire: WireJid = to
         .as_str()
         .parse()
         .map_err(|error| SendError::Address(format!("{error}")))?;
     let answer = acks.expect(id);
     let sent = async {
-        flush(client).await?;
+        flush(line).await?;
         hand_over(line, &wire, message, id).await?;
         match tokio::time::timeout(patience, answer).await {
             Ok(Ok(None)) => Ok(()),
@@ -143,12 +146,10 @@ pub(super) async fn send(
     outcome
 }
 
-async fn flush(client: &Arc<Client>) -> Result<(), SendError> {
+async fn flush(line: &Line) -> Result<(), SendError> {
     let flushed = backed_off(|| async {
-        client
-            .flush_pending_signal_state()
-            .await
-            .map_err(|error| SendError::NotDurable(format!("{error:#}")))
+        let stored = line.vow.store_ratchets(&line.client).await;
+        stored.map_err(|error| SendError::NotDurable(format!("{error:#}")))
     });
     flushed.await
 }
@@ -167,7 +168,8 @@ async fn hand_over(
     message: &wa::Message,
     id: &str,
 ) -> Result<(), SendError> {
-    let _writing = line.sessions.read().await;
+    let _sessions = line.sessions.read().await;
+    let _writing = line.vow.writing();
     let known = readers(&line.client, wire).await;
     backed_off(|| write(&line.client, wire, message, id)).await?;
     if is_one_lost(&line.client, &known).await {

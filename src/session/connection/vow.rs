@@ -1,12 +1,20 @@
-//! What the phone vouched for is durable before we sign it in return.
+//! What must be durable before a frame leaves.
 //!
-//! The library answers `pair-success` as soon as its memory holds the new identity, and stores it
+//! **The identity that a phone vouched for**, before we sign it in return. The library answers `pair-success` as soon as its memory holds the new identity, and stores it
 //! beside. The server admits the device with that answer: a process that died in between would leave a
 //! device in the phone's list that nobody has the keys of. So from the moment `pair-success` is seen,
 //! nothing is written to the socket before the identity is stored.
+//!
+//! **The ratchet that a message was encrypted with.** A message that comes may bring the peer's next
+//! ratchet key, and at once the library makes one of ours in its memory. If a reply leaves under that key
+//! and the process dies before it is stored, the peer's next messages cannot be read. Flushing before the
+//! encryption is not enough: a message may come in between, and a flush passes over a session that is
+//! being used. So while a message is written, the frames of that time wait for one more flush, unless
+//! nothing was received since the last.
 
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, OnceLock, Weak};
+use std::time::Duration;
 
 use async_trait::async_trait;
 use auth_store::AuthStore;
@@ -17,6 +25,18 @@ use wacore::store::traits::DeviceStore;
 use wacore_binary::NodeRef;
 use whatsapp_rust::Client;
 
+use crate::clock::Boot;
+
+/// How long a frame waits for the auth store to take the ratchets. Then the connection ends: a frame that
+/// was encrypted cannot be left out.
+const PATIENCE: Duration = Duration::from_secs(5);
+/// Between two tries.
+const PAUSE: Duration = Duration::from_millis(2);
+/// Flushes while messages keep coming: one of them finds each session unused.
+const TRIES: u32 = 3;
+/// No flush is known to have stored everything.
+const NEVER: u64 = u64::MAX;
+
 /// One connection's promise. Clones are the same.
 #[derive(Clone)]
 pub(in crate::session) struct Vow(Arc<Inner>);
@@ -26,6 +46,19 @@ struct Inner {
     client: OnceLock<Weak<Client>>,
     /// The phone has vouched, and it is not stored yet.
     open: AtomicBool,
+    /// Messages that are being written.
+    writing: AtomicUsize,
+    /// Up to which received stanza all that they moved is stored, as the gate counts them.
+    stored: AtomicU64,
+}
+
+/// Frames that leave while this lives wait for the ratchets.
+pub(in crate::session) struct Writing(Arc<Inner>);
+
+impl Drop for Writing {
+    fn drop(&mut self) {
+        self.0.writing.fetch_sub(1, Ordering::AcqRel);
+    }
 }
 
 impl Vow {
@@ -34,6 +67,8 @@ impl Vow {
             auth,
             client: OnceLock::new(),
             open: AtomicBool::new(false),
+            writing: AtomicUsize::new(0),
+            stored: AtomicU64::new(NEVER),
         }))
     }
 
@@ -66,6 +101,51 @@ impl Vow {
         Ok(())
     }
 
+    /// From now on, until it is dropped, a message is written.
+    pub(in crate::session) fn writing(&self) -> Writing {
+        self.0.writing.fetch_add(1, Ordering::AcqRel);
+        Writing(self.0.clone())
+    }
+
+    /// Stores the ratchets.
+    ///
+    /// # Errors
+    /// The auth store does not take them now, for instance because they contain a message that is not
+    /// committed: worth another try.
+    pub(in crate::session) async fn store_ratchets(&self, client: &Client) -> anyhow::Result<()> {
+        let gate = self.0.auth.gate();
+        let (idle, seen) = (gate.is_idle(), gate.seen());
+        client.flush_pending_signal_state().await?;
+        if idle {
+            self.0.stored.store(seen, Ordering::Release);
+        }
+        Ok(())
+    }
+
+    fn are_ratchets_stored(&self) -> bool {
+        self.0.stored.load(Ordering::Acquire) == self.0.auth.gate().seen()
+    }
+
+    /// Stores the ratchets if a message is being written and something was received since they were.
+    async fn keep_ratchets(&self) -> anyhow::Result<()> {
+        if self.0.writing.load(Ordering::Acquire) == 0 || self.are_ratchets_stored() {
+            return Ok(());
+        }
+        let client = self.0.client.get().and_then(Weak::upgrade);
+        let Some(client) = client else { return Ok(()) };
+        let give_up = Boot::now().plus(PATIENCE);
+        let mut tries = 0;
+        while tries < TRIES && !self.are_ratchets_stored() {
+            match self.store_ratchets(&client).await {
+                Ok(()) => tries += 1,
+                Err(error) if Boot::now() >= give_up => return Err(error),
+                Err(_) => {}
+            }
+            tokio::time::sleep(PAUSE).await;
+        }
+        Ok(())
+    }
+
     /// `transport`, held to the promise.
     pub(super) fn bound(&self, transport: Arc<dyn Transport>) -> Arc<dyn Transport> {
         Arc::new(Bound {
@@ -84,6 +164,7 @@ struct Bound {
 impl Transport for Bound {
     async fn send(&self, data: Bytes) -> anyhow::Result<()> {
         self.vow.keep().await?;
+        self.vow.keep_ratchets().await?;
         self.transport.send(data).await
     }
 

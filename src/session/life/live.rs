@@ -64,6 +64,7 @@ impl<'a> Live<'a> {
     ) -> Self {
         let line = Line {
             client: connection.client().clone(),
+            vow: connection.vow().clone(),
             acks: Acks::default(),
             sessions: life.context.sessions.clone(),
         };
