@@ -1,4 +1,4 @@
-//! Events that leave the process: to Axiom, to a webhook, into the store.
+//! Events that leave the process: to Axiom, to a webhook, as traces, into the store.
 //!
 //! The named events alone, in the envelope of the log: the log's other lines are for who debugs one
 //! process, and have no form that a query could rely on. [`emit`] puts each event into a queue for each
@@ -27,6 +27,7 @@ mod exporter;
 mod gather;
 mod hook;
 mod keeping;
+mod otlp;
 pub mod spool;
 
 use std::path::PathBuf;
@@ -41,11 +42,12 @@ use self::exporter::Exporter;
 use self::spool::Spool;
 use crate::ids::OwnerId;
 use crate::store::Store;
-use crate::telemetry::outlets::{Losses, Outlet};
+use crate::telemetry::outlets::{Losses, Outlet, Record};
 
 pub use self::axiom::Axiom;
 pub use self::exporter::Pace;
 pub use self::hook::Hook;
+pub use self::otlp::Otlp;
 
 /// A sink that is asked over HTTP.
 #[derive(Clone, Debug)]
@@ -54,6 +56,8 @@ pub enum Target {
     Axiom(Axiom),
     /// Somebody's URL.
     Hook(Hook),
+    /// A receiver of traces.
+    Otlp(Otlp),
 }
 
 impl Target {
@@ -62,6 +66,15 @@ impl Target {
         match self {
             Self::Axiom(_) => "axiom",
             Self::Hook(_) => "webhook",
+            Self::Otlp(_) => "otlp",
+        }
+    }
+
+    /// Which events it is for.
+    fn wanted(&self) -> fn(&Record) -> bool {
+        match self {
+            Self::Axiom(_) | Self::Hook(_) => |_| true,
+            Self::Otlp(_) => Otlp::wants,
         }
     }
 }
@@ -133,7 +146,7 @@ impl Exports {
                 dir: options.spool.dir.clone(),
                 source,
             })?;
-            let (outlet, queue) = Outlet::new(losses.clone());
+            let (outlet, queue) = Outlet::new(losses.clone(), target.wanted());
             let exporter = Exporter::new(target.clone(), client.clone(), spool, losses);
             let running = exporter.run(queue, options.pace, exports.hurry.clone());
             exports.tasks.spawn(running);
@@ -145,7 +158,7 @@ impl Exports {
     /// Also keeps events in `store`, for `events tail`: what is put into the queue.
     pub fn keep_in(&mut self, store: Store, pace: Pace) -> Outlet {
         let losses = Losses::of(keeping::SINK);
-        let (outlet, queue) = Outlet::new(losses.clone());
+        let (outlet, queue) = Outlet::new(losses.clone(), |_| true);
         let keeping = keeping::run(store, queue, losses, pace, self.hurry.clone());
         self.tasks.spawn(keeping);
         outlet

@@ -138,10 +138,13 @@ impl Queue {
                 account,
                 messages,
                 again: false,
+                work,
             } => emit(Event::JobCompleted {
                 account,
                 job_id: job.as_str(),
                 replies: messages.len(),
+                attempt: work.attempt,
+                took_ms: work.took_ms,
             }),
             Completed::Done { again: true, .. } | Completed::Invalid { .. } => {}
             Completed::Stale => tell_loss(job),
@@ -217,22 +220,20 @@ fn tell_loss(job: &JobId) {
 
 fn tell_failure(job: &JobId, reason: &str, failed: &Failed) {
     match failed {
-        Failed::Retried {
-            account,
-            at,
-            attempt,
-        } => emit(Event::JobRetried {
+        Failed::Retried { account, at, work } => emit(Event::JobRetried {
             account,
             job_id: job.as_str(),
             reason,
-            attempt: *attempt,
+            attempt: work.attempt,
+            took_ms: work.took_ms,
             at: *at,
         }),
-        Failed::Dead { account, attempts } => emit(Event::JobFailed {
+        Failed::Dead { account, work } => emit(Event::JobFailed {
             account,
             job_id: job.as_str(),
             reason,
-            attempts: *attempts,
+            attempt: work.attempt,
+            took_ms: work.took_ms,
         }),
         Failed::Stale => tell_loss(job),
     }

@@ -78,7 +78,7 @@ pub use hints::{Hint, ReadMessage, Showing, Shown};
 pub use inbound::{Accepted, Arrival};
 pub use jobs::{
     Claim, ClaimRequest, Completed, Completion, DeadFilter, Expired, Failed, Failure, Job,
-    JobDetail, JobFilter, JobSelection, JobStatus, Outcome, Outlook, QueueDepth, Retries,
+    JobDetail, JobFilter, JobSelection, JobStatus, Outcome, Outlook, QueueDepth, Retries, Work,
 };
 pub use lease::{AcquireLease, LeaseRow};
 pub use link::{LinkCode, LinkCodeKind, LinkWish, SessionStatus};

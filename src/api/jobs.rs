@@ -253,14 +253,14 @@ pub async fn fail(
     };
     let failed = api.queue.fail(&id, &body.claim_token, &failure).await?;
     match failed {
-        Failed::Retried { at, attempt, .. } => Ok(axum::Json(GivenBack {
+        Failed::Retried { at, work, .. } => Ok(axum::Json(GivenBack {
             status: "pending",
-            attempt,
+            attempt: work.attempt,
             retry_at: Some(at),
         })),
-        Failed::Dead { attempts, .. } => Ok(axum::Json(GivenBack {
+        Failed::Dead { work, .. } => Ok(axum::Json(GivenBack {
             status: "failed",
-            attempt: attempts,
+            attempt: work.attempt,
             retry_at: None,
         })),
         Failed::Stale => Err(stale(&api, &id).await),

@@ -2,10 +2,12 @@
 
 use std::path::{Path, PathBuf};
 
+use percent_encoding::percent_decode_str;
+use reqwest::header::{HeaderMap, HeaderName, HeaderValue};
 use url::Url;
 
 use super::{ConfigError, Values, api};
-use crate::exports::{Axiom, ExportOptions, Hook, Pace, SpoolPlace, Target};
+use crate::exports::{Axiom, ExportOptions, Hook, Otlp, Pace, SpoolPlace, Target};
 use crate::session::endpoint::is_loopback;
 use crate::store::Place;
 use crate::webhooks::HookUrl;
@@ -22,6 +24,7 @@ pub(super) fn parse(
     let targets = [
         axiom(values)?.map(Target::Axiom),
         hook(values)?.map(Target::Hook),
+        otlp(values)?.map(Target::Otlp),
     ];
     let max_bytes = values.get("EVENTS_SPOOL_MAX_BYTES").parse().ok();
     let max_bytes = max_bytes.filter(|&bytes: &u64| bytes >= LEAST_SPOOL);
@@ -88,6 +91,45 @@ fn hook(values: &Values) -> Result<Option<Hook>, ConfigError> {
     }))
 }
 
+fn otlp(values: &Values) -> Result<Option<Otlp>, ConfigError> {
+    let headers = values.optional("OTEL_EXPORTER_OTLP_HEADERS");
+    let Some(text) = values.optional("OTEL_EXPORTER_OTLP_ENDPOINT") else {
+        return match headers {
+            None => Ok(None),
+            Some(_) => Err(ConfigError::Together(
+                "OTEL_EXPORTER_OTLP_HEADERS is set and OTEL_EXPORTER_OTLP_ENDPOINT is not, so no traces would be sent: set it too, or unset the headers".to_owned(),
+            )),
+        };
+    };
+    let url = Url::parse(text).ok().filter(|url| {
+        let bare = url.username().is_empty() && url.password().is_none() && url.query().is_none();
+        url.host().is_some() && bare && matches!(url.scheme(), "http" | "https")
+    });
+    let url = url.ok_or_else(|| {
+        let why = "write it like http://collector:4318, without user, query and /v1/traces; keys go into OTEL_EXPORTER_OTLP_HEADERS";
+        values.wrong("OTEL_EXPORTER_OTLP_ENDPOINT", why)
+    })?;
+    let headers = parse_headers(headers.unwrap_or_default());
+    let headers = headers.ok_or_else(|| {
+        let why = "write name=value, separated by commas, values percent-encoded";
+        values.wrong("OTEL_EXPORTER_OTLP_HEADERS", why)
+    })?;
+    let service = values.get("OTEL_SERVICE_NAME");
+    Ok(Some(Otlp::new(&url, service, headers)))
+}
+
+fn parse_headers(text: &str) -> Option<HeaderMap> {
+    let mut headers = HeaderMap::new();
+    for pair in text.split(',').filter(|pair| !pair.trim().is_empty()) {
+        let (name, value) = pair.split_once('=')?;
+        let value = percent_decode_str(value.trim()).collect::<Vec<u8>>();
+        let mut value = HeaderValue::from_bytes(&value).ok()?;
+        value.set_sensitive(true);
+        headers.append(HeaderName::from_bytes(name.trim().as_bytes()).ok()?, value);
+    }
+    Some(headers)
+}
+
 /// Two settings that mean nothing without each other.
 fn both<'a>(
     values: &'a Values,
@@ -116,6 +158,8 @@ mod tests {
     const URL: (&str, &str) = ("EVENTS_WEBHOOK_URL", "http://receiver.example/events");
     const SECRET: (&str, &str) = ("EVENTS_WEBHOOK_SECRET", "whsec_MDEyMzQ1Njc4OWFiY2RlZg==");
 
+    const TRACES: (&str, &str) = ("OTEL_EXPORTER_OTLP_ENDPOINT", "http://collector:4318");
+
     fn parsed(pairs: &[(&str, &str)], store: &str) -> Result<ExportOptions, String> {
         let pairs = pairs.iter().map(|&(k, v)| (k.to_owned(), v.to_owned()));
         let values = Values::from_environment(pairs).expect("loads");
@@ -131,6 +175,11 @@ mod tests {
         };
         assert_eq!(names(&[]), [""; 0]);
         assert_eq!(names(&[TOKEN, DATASET, URL, SECRET]), ["axiom", "webhook"]);
+        let key = ("OTEL_EXPORTER_OTLP_HEADERS", "api-key=a%20b,x=y");
+        assert_eq!(names(&[TRACES, key]), ["otlp"]);
+        let options = parsed(&[TRACES, key], "sqlite:d/store.db").expect("fits");
+        assert!(!format!("{options:?}").contains("a b"), "{options:?}");
+        assert!(parsed(&[key], "sqlite:d/store.db").is_err());
         for (half, missing) in [
             (TOKEN, "AXIOM_DATASET"),
             (DATASET, "AXIOM_TOKEN"),
@@ -156,6 +205,8 @@ mod tests {
             (("EVENTS_WEBHOOK_URL", "https://u:p@r.example"), &[SECRET]),
             (("EVENTS_WEBHOOK_SECRET", "0123456789"), &[URL]),
             (("EVENTS_SPOOL_MAX_BYTES", "1024"), &[]),
+            (("OTEL_EXPORTER_OTLP_ENDPOINT", "collector:4318"), &[]),
+            (("OTEL_EXPORTER_OTLP_HEADERS", "key 0123456789"), &[TRACES]),
         ] {
             let pairs: Vec<_> = rest.iter().copied().chain([wrong]).collect();
             let why = parsed(&pairs, "sqlite:data/store.db").expect_err("wrong");

@@ -305,6 +305,21 @@ pub const SETTINGS: &[Setting] = &[
         "EVENTS_WEBHOOK_SECRET",
         "Signs what is posted to EVENTS_WEBHOOK_URL, whsec_… as in Standard Webhooks; several, separated by spaces, while it is changed",
     ),
+    Setting {
+        name: "OTEL_EXPORTER_OTLP_ENDPOINT",
+        default: "",
+        help: "URL of a receiver of OTLP over HTTP, e.g. http://collector:4318, for traces as JSON: one for each message, from its arrival to the replies; empty: none",
+        shown: Shown::AsUrl,
+    },
+    secret(
+        "OTEL_EXPORTER_OTLP_HEADERS",
+        "Headers for it, name=value, separated by commas, values percent-encoded",
+    ),
+    plain(
+        "OTEL_SERVICE_NAME",
+        "whatsapp-worker",
+        "What these workers are called in traces",
+    ),
     plain(
         "EVENTS_SPOOL_DIR",
         "",

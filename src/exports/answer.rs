@@ -1,4 +1,4 @@
-//! What a sink's answer means for the batch. Pure.
+//! What a sink's answer means for the batch.
 //!
 //! | answer | batch |
 //! |---|---|
@@ -7,6 +7,8 @@
 //! | any other | again each minute: somebody must correct a setting |
 
 use std::time::Duration;
+
+use reqwest::Response;
 
 /// A sink may not put us off for longer.
 const LONGEST_WAIT: Duration = Duration::from_mins(15);
@@ -43,6 +45,24 @@ impl Answer {
             why: String::new(),
         }
     }
+}
+
+/// More than an answer needs that names each failed event.
+const MOST_BYTES: usize = 1 << 20;
+
+/// The whole of an answer; none: it is larger than any answer to us.
+///
+/// # Errors
+/// It broke off.
+pub(super) async fn body(response: &mut Response) -> Result<Option<Vec<u8>>, reqwest::Error> {
+    let mut body = Vec::new();
+    while let Some(chunk) = response.chunk().await? {
+        if body.len() + chunk.len() > MOST_BYTES {
+            return Ok(None);
+        }
+        body.extend_from_slice(&chunk);
+    }
+    Ok(Some(body))
 }
 
 /// Judges a status; `cure` is what to look at when it is refused.

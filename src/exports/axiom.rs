@@ -10,14 +10,11 @@ use serde::Deserialize;
 use url::Url;
 
 use super::ANSWER;
-use super::answer::{Answer, judge};
+use super::answer::{Answer, body, judge};
 use super::spool::Batch;
 use crate::telemetry::scrub::scrub;
 use crate::webhooks::post::reason;
 use crate::webhooks::signature::Secret;
-
-/// More than an answer needs that names each failed event.
-const MOST_BYTES: usize = 1 << 20;
 
 /// Characters of a reason that are repeated in the log.
 const REASON: usize = 200;
@@ -82,19 +79,13 @@ async fn answered(mut response: Response, sent: u64) -> Answer {
     if !(200..=299).contains(&status) {
         return judge(status, after, cure);
     }
-    let mut body = Vec::new();
-    loop {
-        match response.chunk().await {
-            Ok(Some(chunk)) if body.len() + chunk.len() <= MOST_BYTES => {
-                body.extend_from_slice(&chunk);
-            }
-            Ok(None) => return read(&body, sent),
-            Ok(Some(_)) => return not_axiom(),
-            Err(error) => {
-                let (after, why) = (None, reason(&error));
-                return Answer::Later { after, why };
-            }
-        }
+    match body(&mut response).await {
+        Ok(Some(told)) => read(&told, sent),
+        Ok(None) => not_axiom(),
+        Err(error) => Answer::Later {
+            after: None,
+            why: reason(&error),
+        },
     }
 }
 

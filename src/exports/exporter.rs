@@ -141,6 +141,7 @@ impl Exporter {
             let answer = match &self.target {
                 Target::Axiom(axiom) => axiom.post(&self.client, &batch).await,
                 Target::Hook(hook) => hook.post(&self.client, &batch).await,
+                Target::Otlp(otlp) => otlp.post(&self.client, &batch).await,
             };
             if let Some(pause) = self.settle(answer, batch, pace, &mut health).await {
                 // A pause holds nothing.

@@ -4,6 +4,7 @@
 //! one transaction is being flushed to disk, the next messages gather: a busy account pays for few
 //! flushes, an idle one waits for none.
 
+use std::iter::repeat_n;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -55,6 +56,8 @@ pub struct Intake {
 #[derive(Debug)]
 struct Batch {
     arrivals: Vec<Arrival>,
+    /// When they were handed in.
+    came: Boot,
     done: oneshot::Sender<Result<(), Arc<IntakeError>>>,
 }
 
@@ -166,9 +169,14 @@ impl Intake {
             })
             .collect();
         let closed = || Arc::new(IntakeError::Closed);
+        let came = Boot::now();
         let (done, outcome) = oneshot::channel();
         self.queue
-            .send(Batch { arrivals, done })
+            .send(Batch {
+                arrivals,
+                came,
+                done,
+            })
             .await
             .map_err(|_| closed())?;
         outcome.await.map_err(|_| closed())?
@@ -218,6 +226,10 @@ async fn commit_all(
 
 /// Commits `batches` and answers them; `false` when no later commit can succeed either.
 async fn commit(store: &Store, fence: &Fence, trust: &Trust, batches: Vec<Batch>) -> bool {
+    let came: Vec<Boot> = batches
+        .iter()
+        .flat_map(|batch| repeat_n(batch.came, batch.arrivals.len()))
+        .collect();
     let (arrivals, answers): (Vec<_>, Vec<_>) = batches
         .into_iter()
         .map(|batch| (batch.arrivals, batch.done))
@@ -233,8 +245,9 @@ async fn commit(store: &Store, fence: &Fence, trust: &Trust, batches: Vec<Batch>
     });
     let alive = outcome.is_ok();
     if let Ok(results) = &outcome {
-        for (arrival, accepted) in arrivals.iter().zip(results) {
-            tell(fence, arrival, accepted);
+        let now = Boot::now();
+        for ((arrival, accepted), came) in arrivals.iter().zip(results).zip(came) {
+            tell(fence, arrival, accepted, now.since(came));
         }
     }
     let outcome = outcome.map(drop).map_err(Arc::new);
@@ -308,7 +321,7 @@ async fn commit_until_trust_ends(
     }
 }
 
-fn tell(fence: &Fence, arrival: &Arrival, accepted: &Accepted) {
+fn tell(fence: &Fence, arrival: &Arrival, accepted: &Accepted, took: Duration) {
     let account = fence.account();
     let message_id = arrival.identity.id.as_str();
     event::emit(Event::Received {
@@ -335,6 +348,7 @@ fn tell(fence: &Fence, arrival: &Arrival, accepted: &Accepted) {
                 job_id: job.as_str(),
                 conversation_id: conversation.as_str(),
                 status: "pending",
+                took,
             });
         }
         Accepted::Failed { job, conversation } => event::emit(Event::Queued {
@@ -343,6 +357,7 @@ fn tell(fence: &Fence, arrival: &Arrival, accepted: &Accepted) {
             job_id: job.as_str(),
             conversation_id: conversation.as_str(),
             status: "failed",
+            took,
         }),
         Accepted::Recorded => event::emit(Event::Recorded {
             account,

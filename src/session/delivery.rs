@@ -211,7 +211,6 @@ impl Rounds {
             event::emit(Event::Sent {
                 account: &self.desk.account,
                 message_id,
-                outbox_id: None,
                 attempt: None,
             });
         }

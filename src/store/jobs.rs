@@ -39,7 +39,7 @@ use crate::ids::{AccountId, ConversationId, JobId};
 pub use self::claim::{Claim, ClaimRequest, Outlook};
 pub use self::dead::DeadFilter;
 pub use self::depth::QueueDepth;
-pub use self::finish::{Completed, Completion, Failed, Failure};
+pub use self::finish::{Completed, Completion, Failed, Failure, Work};
 pub use self::operator::{JobSelection, Outcome};
 pub use self::retries::Retries;
 pub use self::stale::Expired;

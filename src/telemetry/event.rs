@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use super::meters;
 use super::outlets::{self, Level, Told};
-use crate::ids::{AccountId, Epoch, OutboxId, OwnerId};
+use crate::ids::{AccountId, Epoch, JobId, OutboxId, OwnerId};
 
 /// The older name of `whatsapp.session.error`.
 pub const SESSION_ERROR_ALIAS: &str = "whatsapp.baileys.error";
@@ -124,6 +124,7 @@ pub enum Event<'a> {
         job_id: &'a str,
         conversation_id: &'a str,
         status: &'a str,
+        took: Duration,
     },
     /// `whatsapp.inbound.recorded`
     Recorded {
@@ -164,13 +165,16 @@ pub enum Event<'a> {
         account: &'a AccountId,
         job_id: &'a str,
         replies: usize,
+        attempt: i64,
+        took_ms: i64,
     },
     /// `agent.job.failed`: given up, a dead letter
     JobFailed {
         account: &'a AccountId,
         job_id: &'a str,
         reason: &'a str,
-        attempts: i64,
+        attempt: i64,
+        took_ms: i64,
     },
     /// `agent.job.retried`: another attempt comes at `at`, store's clock
     JobRetried {
@@ -178,6 +182,7 @@ pub enum Event<'a> {
         job_id: &'a str,
         reason: &'a str,
         attempt: i64,
+        took_ms: i64,
         at: i64,
     },
     /// `agent.job.lease_lost`: a claim ran out, or somebody used one that had
@@ -199,8 +204,7 @@ pub enum Event<'a> {
     Sent {
         account: &'a AccountId,
         message_id: &'a str,
-        outbox_id: Option<&'a OutboxId>,
-        attempt: Option<i64>,
+        attempt: Option<Attempt<'a>>,
     },
     /// `whatsapp.outbound.failed`; with `retry` it is tried again after so long
     SendFailed {
@@ -209,7 +213,21 @@ pub enum Event<'a> {
         code: &'a str,
         message: &'a str,
         retry: Option<Duration>,
+        attempt: Option<Attempt<'a>>,
     },
+}
+
+/// An attempt to send that has ended.
+#[derive(Clone, Copy, Debug)]
+pub struct Attempt<'a> {
+    /// Its number, from 1.
+    pub number: i64,
+    /// How long it took.
+    pub took: Duration,
+    /// What is replied to.
+    pub job: Option<&'a JobId>,
+    /// The row in the outbox.
+    pub outbox: &'a OutboxId,
 }
 
 impl Event<'_> {

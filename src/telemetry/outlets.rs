@@ -175,17 +175,26 @@ impl Losses {
 pub struct Outlet {
     queue: mpsc::Sender<Arc<Record>>,
     losses: Losses,
+    wants: fn(&Record) -> bool,
 }
 
 impl Outlet {
-    /// A queue with both its ends.
-    pub fn new(losses: Losses) -> (Self, mpsc::Receiver<Arc<Record>>) {
+    /// A queue with both its ends, for the records that its sink wants.
+    pub fn new(losses: Losses, wants: fn(&Record) -> bool) -> (Self, mpsc::Receiver<Arc<Record>>) {
         let (queue, out) = mpsc::channel(QUEUE);
-        (Self { queue, losses }, out)
+        let outlet = Self {
+            queue,
+            losses,
+            wants,
+        };
+        (outlet, out)
     }
 
-    /// Puts it into the queue, or counts it. Never waits.
+    /// Puts it into the queue if it is wanted, or counts it. Never waits.
     pub fn offer(&self, record: &Arc<Record>) {
+        if !(self.wants)(record) {
+            return;
+        }
         if record.json.len() > LARGEST {
             self.losses.add(1, "an event is too large");
         } else if self.queue.try_send(record.clone()).is_err() {
@@ -272,7 +281,7 @@ mod tests {
     #[tokio::test]
     async fn a_full_queue_takes_no_more_and_counts_what_it_did_not_take() {
         let losses = Losses::of("test");
-        let (outlet, mut queue) = Outlet::new(losses.clone());
+        let (outlet, mut queue) = Outlet::new(losses.clone(), |_| true);
         let one = Arc::new(record("one", &json!({})));
         for _ in 0..QUEUE {
             outlet.offer(&one);

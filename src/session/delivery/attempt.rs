@@ -17,7 +17,7 @@ use crate::session::compose::Composer;
 use crate::session::send::{self, Line};
 use crate::session::typing;
 use crate::store::{Claimed, Dispatch, Fence, Recovered, Settled, Store, StoreError};
-use crate::telemetry::event::{self, Event};
+use crate::telemetry::event::{self, Attempt, Event};
 use crate::telemetry::meters;
 
 /// What every attempt needs.
@@ -68,7 +68,7 @@ impl Desk {
                 self.store
                     .settle_outgoing(&self.fence, &dispatch, &outcome, took, &self.rules);
             match settled.await {
-                Ok(settled) => return self.tell(&dispatch, &outcome, settled),
+                Ok(settled) => return self.tell(&dispatch, &outcome, took, settled),
                 Err(error @ StoreError::Unavailable(_)) => {
                     debug!(account = %self.account, %error, "how an attempt went could not be stored, retrying...");
                     tokio::time::sleep(ASK_AGAIN).await;
@@ -123,15 +123,22 @@ impl Desk {
         }
     }
 
-    fn tell(&self, dispatch: &Dispatch, outcome: &Outcome, settled: Settled) {
+    fn tell(&self, dispatch: &Dispatch, outcome: &Outcome, took: Duration, settled: Settled) {
+        let attempt = Attempt {
+            number: dispatch.attempt,
+            took,
+            job: dispatch.job.as_ref(),
+            outbox: &dispatch.id,
+        };
         match settled {
             Settled::Now(Next::Sent) => event::emit(Event::Sent {
                 account: &self.account,
                 message_id: &dispatch.message_id,
-                outbox_id: Some(&dispatch.id),
-                attempt: Some(dispatch.attempt),
+                attempt: Some(attempt),
             }),
-            Settled::Now(next) => self.tell_failed(&dispatch.message_id, outcome, next),
+            Settled::Now(next) => {
+                self.tell_failed(&dispatch.message_id, outcome, next, Some(attempt));
+            }
             // Told when it was settled.
             Settled::Before(_) => {}
         }
@@ -139,10 +146,16 @@ impl Desk {
 
     pub(super) fn tell_recovered(&self, message: &Recovered) {
         let cut_short = Outcome::Unanswered(crate::outbound::delivery::INTERRUPTED);
-        self.tell_failed(&message.message_id, &cut_short, message.next);
+        self.tell_failed(&message.message_id, &cut_short, message.next, None);
     }
 
-    fn tell_failed(&self, message_id: &str, outcome: &Outcome, next: Next) {
+    fn tell_failed(
+        &self,
+        message_id: &str,
+        outcome: &Outcome,
+        next: Next,
+        attempt: Option<Attempt<'_>>,
+    ) {
         let retry: Option<Duration> = match next {
             Next::Again { wait, .. } => Some(wait),
             Next::Sent | Next::Failed { .. } | Next::Uncertain => None,
@@ -153,6 +166,7 @@ impl Desk {
             code: outcome.code().unwrap_or_default(),
             message: &outcome.error().unwrap_or_default(),
             retry,
+            attempt,
         });
         if let Next::Failed { restricted: true } = next {
             warn!(account = %self.account, "WhatsApp restricts the account: it is paused until `accounts resume`");

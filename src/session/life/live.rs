@@ -297,7 +297,6 @@ impl<'a> Live<'a> {
                 Ok(()) => event::emit(Event::Sent {
                     account: &account,
                     message_id: &id,
-                    outbox_id: None,
                     attempt: None,
                 }),
                 Err(error) => event::emit(Event::SendFailed {
@@ -306,6 +305,7 @@ impl<'a> Live<'a> {
                     code: "answer",
                     message: &error.to_string(),
                     retry: None,
+                    attempt: None,
                 }),
             }
         });

@@ -4,7 +4,8 @@
 use std::time::Duration;
 
 use serde_json::Value;
-use sqlx::query;
+use sqlx::any::AnyRow;
+use sqlx::{Row, query};
 
 use super::Retries;
 use super::lane::{self, Lane};
@@ -42,6 +43,8 @@ pub enum Completed {
         messages: Vec<OutboxId>,
         /// It was completed by the same claim before; nothing was written.
         again: bool,
+        /// Which attempt did it.
+        work: Work,
     },
     /// The claim was lost. Nothing was written.
     Stale,
@@ -54,6 +57,15 @@ pub enum Completed {
         /// What is wrong with it.
         why: String,
     },
+}
+
+/// An attempt at a job that has ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Work {
+    /// Its number, from 1.
+    pub attempt: i64,
+    /// From the claim to its end, milliseconds.
+    pub took_ms: i64,
 }
 
 /// Why an agent gives a job back.
@@ -78,15 +90,15 @@ pub enum Failed {
         account: AccountId,
         /// When, store's clock.
         at: i64,
-        /// Which attempt failed, from 1.
-        attempt: i64,
+        /// Which attempt failed.
+        work: Work,
     },
     /// It is a dead letter, and its lane goes on.
     Dead {
         /// Whose job it was.
         account: AccountId,
-        /// How many attempts there were.
-        attempts: i64,
+        /// The last attempt.
+        work: Work,
     },
     /// The claim was lost. Nothing was written.
     Stale,
@@ -158,7 +170,7 @@ impl Store {
         completion: &Completion,
     ) -> Result<Completed> {
         let mut tx = self.begin().await?;
-        let Some((lane, _)) = claimed(&mut tx, job, token).await? else {
+        let Some((lane, begun)) = claimed(&mut tx, job, token).await? else {
             return completed_before(&mut tx, job, token).await;
         };
         let now = tx.now().await?;
@@ -208,6 +220,7 @@ impl Store {
             account: lane.account,
             messages,
             again: false,
+            work: begun.ended(now),
         })
     }
 
@@ -223,14 +236,15 @@ impl Store {
         retries: Retries,
     ) -> Result<Failed> {
         let mut tx = self.begin().await?;
-        let Some((lane, attempt)) = claimed(&mut tx, job, token).await? else {
+        let Some((lane, begun)) = claimed(&mut tx, job, token).await? else {
             return Ok(Failed::Stale);
         };
         let now = tx.now().await?;
+        let work = begun.ended(now);
         let error = (failure.reason.as_str(), failure.message.as_deref());
-        let failed = if failure.retryable && retries.allow(attempt) {
+        let failed = if failure.retryable && retries.allow(work.attempt) {
             let wait = failure.retry_after.map_or_else(
-                || wait_after(attempt, rand::random()),
+                || wait_after(work.attempt, rand::random()),
                 |wait| wait.min(LATEST),
             );
             let at = now.saturating_add(millis(wait));
@@ -239,14 +253,14 @@ impl Store {
             Failed::Retried {
                 account: lane.account,
                 at,
-                attempt,
+                work,
             }
         } else {
             bury(&mut tx, job, error, now).await?;
             lane::free(&mut tx, &lane, now).await?;
             Failed::Dead {
                 account: lane.account,
-                attempts: attempt,
+                work,
             }
         };
         tx.commit().await?;
@@ -256,44 +270,70 @@ impl Store {
     }
 }
 
-/// Locks the lane of a claim; returns it with the number of the attempt. `None`: the claim was lost.
-async fn claimed(tx: &mut Tx, job: &JobId, token: &ClaimToken) -> Result<Option<(Lane, i64)>> {
+/// An attempt at a job that goes on.
+#[derive(Clone, Copy)]
+pub(super) struct Begun {
+    attempt: i64,
+    at: i64,
+}
+
+impl Begun {
+    /// From the columns `attempt_count` and `started_at`.
+    pub(super) fn read(row: &AnyRow) -> Result<Self> {
+        Ok(Self {
+            attempt: row.try_get("attempt_count")?,
+            at: row.try_get("started_at")?,
+        })
+    }
+
+    pub(super) fn ended(self, now: i64) -> Work {
+        Work {
+            attempt: self.attempt,
+            took_ms: now.saturating_sub(self.at).max(0),
+        }
+    }
+}
+
+/// Locks the lane of a claim; returns it with the attempt. `None`: the claim was lost.
+async fn claimed(tx: &mut Tx, job: &JobId, token: &ClaimToken) -> Result<Option<(Lane, Begun)>> {
     let Some(lane) = lane::lock_claimed(tx, job, token).await? else {
         return Ok(None);
     };
-    let attempt: Option<i64> = sqlx::query_scalar(
-        "SELECT attempt_count FROM jobs
+    let row = query(
+        "SELECT attempt_count, started_at FROM jobs
          WHERE job_id = $1 AND status = 'processing' AND claim_token = $2",
     )
     .bind(job.as_str())
     .bind(token.as_str())
     .fetch_optional(tx)
     .await?;
-    Ok(attempt.map(|attempt| (lane, attempt)))
+    row.map(|row| Ok((lane, Begun::read(&row)?))).transpose()
 }
 
 /// A repeated completion, or one of a claim that was lost.
 async fn completed_before(tx: &mut Tx, job: &JobId, token: &ClaimToken) -> Result<Completed> {
-    let before: Option<String> = sqlx::query_scalar(
-        "SELECT account_id FROM jobs
+    let before = query(
+        "SELECT account_id, attempt_count, started_at, finished_at FROM jobs
          WHERE job_id = $1 AND status = 'completed' AND claim_token = $2",
     )
     .bind(job.as_str())
     .bind(token.as_str())
     .fetch_optional(&mut *tx)
     .await?;
-    let Some(account) = before else {
+    let Some(row) = before else {
         return Ok(Completed::Stale);
     };
+    let work = Begun::read(&row)?.ended(row.try_get("finished_at")?);
     let messages: Vec<String> =
         sqlx::query_scalar("SELECT outbox_id FROM outbox WHERE job_id = $1 ORDER BY reply_index")
             .bind(job.as_str())
             .fetch_all(tx)
             .await?;
     Ok(Completed::Done {
-        account: columns::account(&account, "jobs")?,
+        account: columns::account_id(&row, "jobs")?,
         messages: messages.into_iter().map(OutboxId).collect(),
         again: true,
+        work,
     })
 }
 

@@ -2,7 +2,7 @@
 
 use sqlx::{Row, query};
 
-use super::finish::{bury, put_back};
+use super::finish::{Begun, bury, put_back};
 use super::lane::{self, Lane};
 use super::{Failed, Retries};
 use crate::ids::JobId;
@@ -55,7 +55,7 @@ impl Store {
         let mut expired = Vec::with_capacity(lanes.len());
         for lane in &lanes {
             let row = query(
-                "SELECT job_id, processor_id, attempt_count FROM jobs
+                "SELECT job_id, processor_id, attempt_count, started_at FROM jobs
                  WHERE conv = $1 AND status = 'processing'",
             )
             .bind(lane.conv.as_str())
@@ -64,7 +64,8 @@ impl Store {
             if let Some(row) = row {
                 let job = JobId(row.try_get("job_id")?);
                 let processor_id: Option<String> = row.try_get("processor_id")?;
-                let attempt: i64 = row.try_get("attempt_count")?;
+                let work = Begun::read(&row)?.ended(now);
+                let attempt = work.attempt;
                 let who = processor_id.as_deref().unwrap_or("its agent");
                 let why = format!("{who} neither finished nor renewed attempt {attempt} in time");
                 let outcome = if retries.allow(attempt) {
@@ -72,13 +73,13 @@ impl Store {
                     Failed::Retried {
                         account: lane.account.clone(),
                         at: now,
-                        attempt,
+                        work,
                     }
                 } else {
                     bury(&mut tx, &job, ("retries_exhausted", Some(&why)), now).await?;
                     Failed::Dead {
                         account: lane.account.clone(),
-                        attempts: attempt,
+                        work,
                     }
                 };
                 expired.push(Expired {

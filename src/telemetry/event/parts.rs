@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 
-use super::Event;
+use super::{Attempt, Event};
 use crate::clock;
 
 impl Event<'_> {
@@ -158,12 +158,13 @@ impl Event<'_> {
                 job_id,
                 conversation_id,
                 status,
+                took,
             } => (
                 "whatsapp.inbound.queued",
                 format!(
                     "[whatsapp] Queued {message_id} for account '{account}' as {job_id} ({status})"
                 ),
-                json!({"accountId": account, "channelMessageId": message_id, "jobId": job_id, "conversationId": conversation_id, "status": status}),
+                json!({"accountId": account, "channelMessageId": message_id, "jobId": job_id, "conversationId": conversation_id, "status": status, "durationMs": ms(took)}),
             ),
             Self::Recorded {
                 account,
@@ -223,31 +224,35 @@ impl Event<'_> {
                 account,
                 job_id,
                 replies,
+                attempt,
+                took_ms,
             } => (
                 "agent.job.completed",
                 format!("[agent] Job {job_id} of account '{account}' completed"),
-                json!({"accountId": account, "jobId": job_id, "replies": replies}),
+                json!({"accountId": account, "jobId": job_id, "replies": replies, "attemptCount": attempt, "durationMs": took_ms}),
             ),
             Self::JobFailed {
                 account,
                 job_id,
                 reason,
-                attempts,
+                attempt,
+                took_ms,
             } => (
                 "agent.job.failed",
                 format!("[agent] Job {job_id} of account '{account}' failed: {reason}"),
-                json!({"accountId": account, "jobId": job_id, "errorReason": reason, "attemptCount": attempts}),
+                json!({"accountId": account, "jobId": job_id, "errorReason": reason, "attemptCount": attempt, "durationMs": took_ms}),
             ),
             Self::JobRetried {
                 account,
                 job_id,
                 reason,
                 attempt,
+                took_ms,
                 at,
             } => (
                 "agent.job.retried",
                 format!("[agent] Job {job_id} of account '{account}' is tried again: {reason}"),
-                json!({"accountId": account, "jobId": job_id, "errorReason": reason, "attemptCount": attempt, "nextAttemptAt": at}),
+                json!({"accountId": account, "jobId": job_id, "errorReason": reason, "attemptCount": attempt, "durationMs": took_ms, "nextAttemptAt": at}),
             ),
             Self::JobLeaseLost {
                 job_id,
@@ -270,12 +275,14 @@ impl Event<'_> {
             Self::Sent {
                 account,
                 message_id,
-                outbox_id,
                 attempt,
             } => (
                 "whatsapp.outbound.sent",
                 format!("[whatsapp] Sent {message_id} for account '{account}'"),
-                json!({"accountId": account, "channelMessageId": message_id, "outboxId": outbox_id, "attempt": attempt}),
+                with(
+                    json!({"accountId": account, "channelMessageId": message_id}),
+                    attempt.as_ref(),
+                ),
             ),
             Self::SendFailed {
                 account,
@@ -283,6 +290,7 @@ impl Event<'_> {
                 code,
                 message,
                 retry,
+                attempt,
             } => (
                 "whatsapp.outbound.failed",
                 match retry {
@@ -294,7 +302,10 @@ impl Event<'_> {
                         "[whatsapp] Sending {message_id} for account '{account}' failed: {message}"
                     ),
                 },
-                json!({"accountId": account, "channelMessageId": message_id, "errorCode": code, "message": message, "willRetry": retry.is_some()}),
+                with(
+                    json!({"accountId": account, "channelMessageId": message_id, "errorCode": code, "message": message, "willRetry": retry.is_some()}),
+                    attempt.as_ref(),
+                ),
             ),
         }
     }
@@ -303,4 +314,18 @@ impl Event<'_> {
 /// Wall-clock time of something that is `ahead` by this machine's clock: for people.
 fn in_ms(ahead: Duration) -> i64 {
     clock::wall_ms().saturating_add(i64::try_from(ahead.as_millis()).unwrap_or(i64::MAX))
+}
+
+fn with(mut payload: Value, attempt: Option<&Attempt<'_>>) -> Value {
+    if let Some(attempt) = attempt {
+        payload["outboxId"] = json!(attempt.outbox);
+        payload["jobId"] = json!(attempt.job);
+        payload["attempt"] = attempt.number.into();
+        payload["durationMs"] = ms(attempt.took);
+    }
+    payload
+}
+
+fn ms(took: Duration) -> Value {
+    u64::try_from(took.as_millis()).unwrap_or(u64::MAX).into()
 }

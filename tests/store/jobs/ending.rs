@@ -5,7 +5,7 @@ use std::time::Duration;
 use whatsapp_worker::ids::{ClaimToken, ConversationId};
 use whatsapp_worker::outbound::message::{Draft, Recipient};
 use whatsapp_worker::store::{
-    Completed, Completion, Failed, Failure, JobStatus, OutboxFilter, Retries,
+    Completed, Completion, Failed, Failure, JobStatus, OutboxFilter, Retries, Work,
 };
 
 use super::{ALICE, BOB, LOCK, RETRIES, conversation, failure, id, said};
@@ -56,17 +56,21 @@ async fn a_completion_puts_its_replies_into_the_outbox_once(bench: &Bench) {
         account,
         messages,
         again: false,
+        work,
     } = complete().await
     else {
         panic!("not done");
     };
     assert_eq!((account, messages.len()), (bench.account.clone(), 2));
+    assert_eq!(work.attempt, 1);
+    assert!((0..60_000).contains(&work.took_ms), "{work:?}");
     assert_eq!(
         complete().await,
         Completed::Done {
             account: bench.account.clone(),
             messages,
-            again: true
+            again: true,
+            work
         }
     );
     assert_eq!(bench.outgoing().await, ["one", "two"]);
@@ -168,7 +172,12 @@ async fn a_failed_job_blocks_its_lane_until_its_time_and_keeps_its_place(bench: 
     let failed = store
         .fail_job(id(&claim), &claim.claim_token, &failure(None), RETRIES)
         .await;
-    let Failed::Retried { at, attempt: 1, .. } = failed.expect("answers") else {
+    let Failed::Retried {
+        at,
+        work: Work { attempt: 1, .. },
+        ..
+    } = failed.expect("answers")
+    else {
         panic!("it is tried again");
     };
     assert!((2000..=3500).contains(&(at - before)), "{}", at - before);
@@ -224,11 +233,12 @@ async fn a_job_without_attempts_left_or_hope_is_a_dead_letter_and_its_lane_goes_
             .fail_job(id(&claim), &claim.claim_token, &at_once, RETRIES)
             .await
             .expect("answers");
-        let dead = Failed::Dead {
-            account: bench.account.clone(),
-            attempts: 4,
+        let (account, work) = match &failed {
+            Failed::Retried { account, work, .. } if attempt < 4 => (account, work),
+            Failed::Dead { account, work } if attempt == 4 => (account, work),
+            other => panic!("attempt {attempt}: {other:?}"),
         };
-        assert_eq!(failed == dead, attempt == 4, "{failed:?}");
+        assert_eq!((account, work.attempt), (&bench.account, attempt));
     }
     let claim = bench.take_one().await;
     assert_eq!(said(std::slice::from_ref(&claim)), ["a2"]);
@@ -241,7 +251,7 @@ async fn a_job_without_attempts_left_or_hope_is_a_dead_letter_and_its_lane_goes_
     let failed = store
         .fail_job(id(&claim), &claim.claim_token, &hopeless, RETRIES)
         .await;
-    assert!(matches!(failed, Ok(Failed::Dead { attempts: 1, .. })));
+    assert!(matches!(failed, Ok(Failed::Dead { work, .. }) if work.attempt == 1));
     let job = bench.job(id(&claim)).await;
     assert!(job.dead && job.finished_at.is_some());
     assert_eq!(job.status, JobStatus::Failed);

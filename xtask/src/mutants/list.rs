@@ -406,8 +406,8 @@ pub const MUTATIONS: &[Mutation] = &[
         breaks: "lets an agent complete a job that was given to another",
         file: "src/store/jobs/finish.rs",
         edits: &[(
-            "let Some((lane, _)) = claimed(&mut tx, job, token).await? else {\n            return completed_before",
-            "let _ = claimed(&mut tx, job, token).await?;\n        let Some(lane) = lane::lock_of(&mut tx, job).await? else {\n            return completed_before",
+            "let Some((lane, begun)) = claimed(&mut tx, job, token).await? else {\n            return completed_before",
+            "let begun = Begun { attempt: 1, at: 0 };\n        let _ = claimed(&mut tx, job, token).await?;\n        let Some(lane) = lane::lock_of(&mut tx, job).await? else {\n            return completed_before",
         )],
         tests: &[Integration(
             "store::jobs::ending::sqlite::a_lost_claim_completes_fails_and_renews_nothing",

@@ -293,8 +293,8 @@ impl<'a> World<'a> {
     fn give_back(&mut self, job: &JobId, failed: &Failed, waits: bool) {
         match failed {
             Failed::Stale => return,
-            Failed::Retried { attempt, .. } => {
-                assert_eq!(*attempt, self.jobs[job].attempts);
+            Failed::Retried { work, .. } => {
+                assert_eq!(work.attempt, self.jobs[job].attempts);
                 let lane = self.lane_of(job);
                 lane.queue.push_front(job.clone());
                 lane.waits = waits;
