@@ -295,12 +295,10 @@ pub const SETTINGS: &[Setting] = &[
         "https://api.axiom.co",
         "Where Axiom is, e.g. https://api.eu.axiom.co for datasets in Europe",
     ),
-    Setting {
-        name: "EVENTS_WEBHOOK_URL",
-        default: "",
-        help: "URL that events are posted to in batches, signed with EVENTS_WEBHOOK_SECRET; empty: none",
-        shown: Shown::AsUrl,
-    },
+    secret(
+        "EVENTS_WEBHOOK_URL",
+        "URL that events are posted to in batches, signed with EVENTS_WEBHOOK_SECRET; empty: none",
+    ),
     secret(
         "EVENTS_WEBHOOK_SECRET",
         "Signs what is posted to EVENTS_WEBHOOK_URL, whsec_… as in Standard Webhooks; several, separated by spaces, while it is changed",
