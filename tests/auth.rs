@@ -4,7 +4,7 @@ mod clearing;
 mod commands;
 mod moving;
 mod numbers;
-mod older_copies;
+pub mod older_copies;
 mod opening;
 
 use std::time::Duration;
@@ -16,7 +16,9 @@ use whatsapp_worker::store::{AuthMedium, AuthOrder, LeaseRow, SessionStatus};
 
 use crate::theatre::{Engine, PATIENCE, Theatre};
 
-const REMOTE: (&str, &str) = ("WHATSAPP_AUTH_MODE", "remote");
+pub use self::older_copies::sql;
+
+pub const REMOTE: (&str, &str) = ("WHATSAPP_AUTH_MODE", "remote");
 const LOCAL: (&str, &str) = ("WHATSAPP_AUTH_MODE", "local");
 
 fn mode(medium: AuthMedium) -> (&'static str, &'static str) {
@@ -27,7 +29,7 @@ fn mode(medium: AuthMedium) -> (&'static str, &'static str) {
 }
 
 /// Waits until `look` finds something in the store, which another process writes.
-async fn seen<T>(what: &str, mut look: impl AsyncFnMut() -> Option<T>) -> T {
+pub async fn seen<T>(what: &str, mut look: impl AsyncFnMut() -> Option<T>) -> T {
     let looking = async {
         loop {
             if let Some(found) = look().await {
@@ -43,7 +45,7 @@ async fn seen<T>(what: &str, mut look: impl AsyncFnMut() -> Option<T>) -> T {
 
 /// Scans codes as they come, until `person` has linked with one: the one that is shown may be of a
 /// connection that has just ended.
-async fn scan(theatre: &Theatre, person: &Person) {
+pub async fn scan(theatre: &Theatre, person: &Person) {
     let store = theatre.store().await;
     seen("a code that links", async || {
         let code = store.link_code(&theatre.account).await.expect("answers")?;
@@ -67,7 +69,7 @@ async fn order(theatre: &Theatre, order: AuthOrder) {
     store.close().await;
 }
 
-async fn status(theatre: &Theatre, fits: impl Fn(&SessionStatus) -> bool) -> SessionStatus {
+pub async fn status(theatre: &Theatre, fits: impl Fn(&SessionStatus) -> bool) -> SessionStatus {
     let store = theatre.store().await;
     let status = seen("a session state", async || {
         let status = store.session_status(&theatre.account).await;
@@ -84,19 +86,19 @@ async fn event(worker: &Worker, event: &str) -> Value {
 }
 
 /// It refuses to go on, says why, and makes no new credentials.
-async fn refused(worker: &Worker) -> String {
+pub async fn refused(worker: &Worker) -> String {
     let told = event(worker, "whatsapp.session.error").await;
     assert_eq!(worker.count("whatsapp.qr.available"), 0);
     assert_eq!(worker.count("whatsapp.connection.established"), 0);
     told["message"].as_str().expect("text").to_owned()
 }
 
-async fn stop(mut worker: Worker) {
+pub async fn stop(mut worker: Worker) {
     assert_eq!(worker.terminate().await.expect("ours"), Some(0));
 }
 
 /// A restart under `name`, on a machine of its own if the name is new.
-fn elsewhere(theatre: &Theatre, name: &str) -> whatsapp_worker::rehearsal::Stage {
+pub fn elsewhere(theatre: &Theatre, name: &str) -> whatsapp_worker::rehearsal::Stage {
     let mut stage = theatre.stage.clone();
     let dir = theatre.stage.dir.join(format!("disk of {name}"));
     let dir = dir.display().to_string();

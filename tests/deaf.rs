@@ -9,20 +9,20 @@ use whatsapp_worker::rehearsal::{Stage, Worker};
 use crate::theatre::{PATIENCE, Theatre};
 
 /// Silence is asked about after this long, and half of it is the time to answer.
-const PROBE: (&str, &str) = ("WHATSAPP_PROBE_MS", "800");
+pub const PROBE: (&str, &str) = ("WHATSAPP_PROBE_MS", "800");
 
-fn in_a_row(n: u64) -> impl Fn(&Value) -> bool {
+pub fn in_a_row(n: u64) -> impl Fn(&Value) -> bool {
     move |line| line["inARow"] == n
 }
 
 /// The stage of a worker that the simulator can tell from others.
-fn stage_of(theatre: &Theatre, name: &str) -> Stage {
+pub fn stage_of(theatre: &Theatre, name: &str) -> Stage {
     let mut stage = theatre.stage.clone();
     stage.ws_url = theatre.sim.url_for(name);
     stage
 }
 
-fn deaf_to(name: &str) -> Faults {
+pub fn deaf_to(name: &str) -> Faults {
     Faults {
         deaf_to: vec![name.to_owned()],
         ..Faults::default()
@@ -30,7 +30,7 @@ fn deaf_to(name: &str) -> Faults {
 }
 
 /// A linked account, and its worker restarted under a name that the simulator knows.
-async fn named_worker(theatre: &Theatre, name: &str) -> Worker {
+pub async fn named_worker(theatre: &Theatre, name: &str) -> Worker {
     let mut worker = theatre.linked_worker(name).await;
     assert_eq!(worker.terminate().await.expect("ours"), Some(0));
     let worker = stage_of(theatre, name).start(name).expect("starts");

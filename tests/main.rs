@@ -24,6 +24,7 @@ mod production;
 mod relink;
 mod repair;
 mod rollover;
+mod runbook;
 mod sending;
 mod sessions;
 mod stopping;

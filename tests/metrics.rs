@@ -13,7 +13,7 @@ on_each_engine!(a_scrape_tells_what_the_worker_holds_does_and_has_counted);
 const SERVING: (&str, &str) = ("METRICS_LISTEN", "127.0.0.1:0");
 
 /// Where the worker is scraped.
-async fn place(worker: &Worker) -> String {
+pub async fn place(worker: &Worker) -> String {
     let mut lines = worker.lines();
     let listening = |line: &&serde_json::Value| line["setting"] == "METRICS_LISTEN";
     let said = lines.wait_for(|lines| lines.iter().any(|line| listening(&line)));
@@ -41,7 +41,7 @@ async fn scrape(place: &str) -> (HashMap<String, f64>, String) {
 }
 
 /// Scrapes until `name` is `wanted`.
-async fn until(place: &str, name: &str, wanted: f64) -> (HashMap<String, f64>, String) {
+pub async fn until(place: &str, name: &str, wanted: f64) -> (HashMap<String, f64>, String) {
     let looking = async {
         loop {
             let (samples, text) = scrape(place).await;

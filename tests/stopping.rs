@@ -32,7 +32,7 @@ async fn messages(worker: &Worker, event: &str) -> BTreeSet<String> {
 }
 
 /// Keeps every other process from writing the store, until it is dropped.
-async fn locked_store(theatre: &Theatre) -> SqliteConnection {
+pub async fn locked_store(theatre: &Theatre) -> SqliteConnection {
     let path = theatre.stage.dir.join("store.db");
     let url = format!("sqlite:{}", path.display());
     let mut connection = SqliteConnection::connect(&url).await.expect("opens");

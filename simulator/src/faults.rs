@@ -46,11 +46,17 @@ pub struct Faults {
     pub slow_reader_ms: u64,
     /// Answer IK hellos by XXfallback, as after a key rotation.
     pub refuse_ik: bool,
+    /// Refuse every login of a linked device with this code: 402 is a ban that lasts a few seconds
+    /// ([`crate::Faults::BAN`]), 405 a client version that is too old.
+    pub refuse_logins: Option<u16>,
     /// Accept no new connections.
     pub refuse_connections: bool,
 }
 
 impl Faults {
+    /// How long a ban lasts, as the refused client is told.
+    pub const BAN: Duration = Duration::from_secs(3);
+
     /// Whether a client that calls itself `name` gets no answers.
     pub(crate) fn is_deaf_to(&self, name: Option<&str>) -> bool {
         self.deaf || name.is_some_and(|name| self.deaf_to.iter().any(|deaf| deaf == name))

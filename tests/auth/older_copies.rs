@@ -12,7 +12,7 @@ on_each_medium!(
 );
 
 /// Runs SQL past the store.
-pub(super) async fn sql(theatre: &Theatre, text: &str) -> u64 {
+pub async fn sql(theatre: &Theatre, text: &str) -> u64 {
     sqlx::any::install_default_drivers();
     let connection = <sqlx::AnyConnection as sqlx::Connection>::connect(theatre.store_url()).await;
     let mut connection = connection.expect("connects");
@@ -27,13 +27,13 @@ pub(super) async fn sql(theatre: &Theatre, text: &str) -> u64 {
 const TABLES: [&str; 2] = ["auth_records", "auth_heads"];
 
 /// A copy of what the account's auth state is, wherever it lies.
-enum Copy {
+pub enum Copy {
     File(Vec<u8>),
     Rows,
 }
 
 impl Copy {
-    async fn take(theatre: &Theatre) -> Self {
+    pub async fn take(theatre: &Theatre) -> Self {
         let file = theatre.stage.auth_dir().join("default").join("auth.db");
         if file.exists() {
             return Self::File(std::fs::read(file).expect("reads"));
@@ -45,7 +45,7 @@ impl Copy {
         Self::Rows
     }
 
-    async fn put_back(&self, theatre: &Theatre) {
+    pub async fn put_back(&self, theatre: &Theatre) {
         match self {
             Self::File(bytes) => {
                 let file = theatre.stage.auth_dir().join("default").join("auth.db");
@@ -63,7 +63,7 @@ impl Copy {
 }
 
 /// A message of Alice's is queued, and answered; she can read the answer.
-async fn both_ways(theatre: &Theatre, text: &str) {
+pub async fn both_ways(theatre: &Theatre, text: &str) {
     let before = theatre.alice.received();
     let id = theatre.text(text);
     theatre.jobs_of(&[id]).await;

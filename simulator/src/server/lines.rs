@@ -136,3 +136,11 @@ pub(crate) fn login_failure(reason: u16) -> Node {
         .attr("t", crate::clock::unix_seconds())
         .build()
 }
+
+/// What a banned number is told: too many messages to people who do not know it.
+pub(crate) fn ban(lasts: std::time::Duration) -> Node {
+    let mut failure = login_failure(402);
+    failure.attrs.insert("code", "101");
+    failure.attrs.insert("expire", lasts.as_secs().to_string());
+    failure
+}

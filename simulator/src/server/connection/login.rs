@@ -8,8 +8,9 @@ use waproto::whatsapp as wa;
 
 use super::{ConnectionError, Role};
 use crate::clock::{self, unix_seconds};
+use crate::faults::Faults;
 use crate::server::directory::{DeviceAddress, PHONE};
-use crate::server::lines::{Order, StreamError, login_failure};
+use crate::server::lines::{Order, StreamError, ban, login_failure};
 use crate::server::mailbox::{ConnectionId, Mailbox};
 use crate::server::{Reply, Server};
 
@@ -38,6 +39,11 @@ pub(super) fn greet(
     ) else {
         return Ok((Role::Candidate, Reply::last(login_failure(401))));
     };
+    match server.faults.current().refuse_logins {
+        Some(402) => return Ok((Role::Candidate, Reply::last(ban(Faults::BAN)))),
+        Some(code) => return Ok((Role::Candidate, Reply::last(login_failure(code)))),
+        None => {}
+    }
     let earlier = mailbox.attach(id);
     server.visits.begin(id, address, earlier);
     if let Some(earlier) = earlier {
