@@ -32,6 +32,9 @@ pub struct Pulse {
     quiet: Duration,
     asked: Option<Boot>,
     looked: Option<Boot>,
+    /// When something was heard first, until the server is known to answer.
+    first: Option<Boot>,
+    answers: bool,
 }
 
 impl Pulse {
@@ -41,6 +44,8 @@ impl Pulse {
             quiet,
             asked: None,
             looked: None,
+            first: None,
+            answers: false,
         }
     }
 
@@ -61,11 +66,13 @@ impl Pulse {
         if last == Boot::NEVER {
             return Beat::Quiet;
         }
+        let first = *self.first.get_or_insert(last);
         // A process that slept did not listen: what came meanwhile is still in the socket.
         let slept = before.is_some_and(|before| now.since(before) > self.pace() * 3);
         match self.asked {
             Some(asked) if asked <= last => {
                 self.asked = None;
+                self.answers = true;
                 Beat::Answered
             }
             Some(_) if slept => {
@@ -77,6 +84,12 @@ impl Pulse {
             None if now.since(last) >= self.quiet => {
                 self.asked = Some(now);
                 Beat::Ask
+            }
+            // Nobody has to be asked while frames come. What comes with the login alone proves nothing: a
+            // server may send that and fall silent.
+            None if !self.answers && last.since(first) >= self.quiet => {
+                self.answers = true;
+                Beat::Answered
             }
             None => Beat::Quiet,
         }
@@ -145,6 +158,22 @@ mod tests {
         assert_eq!(looks(&mut pulse, 0, 0, 29_000), [(20_000, Beat::Ask)]);
         let beats = looks(&mut pulse, 29_500, 30_000, 59_000);
         assert_eq!(beats, [(30_000, Beat::Answered), (50_000, Beat::Ask)]);
+    }
+
+    #[test]
+    fn frames_that_go_on_coming_are_an_answer_once_and_those_of_the_login_are_none() {
+        let mut pulse = Pulse::new(QUIET);
+        let mut beats = Vec::new();
+        for ms in (0..=60_000).step_by(1000) {
+            // Something is heard all the time.
+            let beat = pulse.listen(Boot::from_ms(ms), Boot::from_ms(ms));
+            beats.extend((beat != Beat::Quiet).then_some((ms, beat)));
+        }
+        assert_eq!(beats, [(20_000, Beat::Answered)]);
+        let mut pulse = Pulse::new(QUIET);
+        assert_eq!(looks(&mut pulse, 0, 0, 2_000), []);
+        let beats = looks(&mut pulse, 2_000, 3_000, 32_000);
+        assert_eq!(beats, [(22_000, Beat::Ask), (32_000, Beat::Deaf)]);
     }
 
     #[test]

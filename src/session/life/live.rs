@@ -183,7 +183,6 @@ impl<'a> Live<'a> {
                 self.ready = true;
                 self.delivery.begin();
                 self.serve();
-                self.hears(attempts);
                 for unread in std::mem::take(&mut self.unread) {
                     self.rebuild(connection, unread);
                 }
