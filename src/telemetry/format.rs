@@ -82,7 +82,7 @@ impl Fields {
             line.insert("target".into(), target.into());
         }
         line.extend(self.rest);
-        line.extend(self.payload.unwrap_or_default());
+        line.extend(beside_the_line(self.payload.unwrap_or_default()));
         Value::Object(line).to_string()
     }
 
@@ -102,6 +102,15 @@ impl Fields {
         }
         line
     }
+}
+
+/// A payload that has a `message` of its own has it as `error` beside the line for people, which is what
+/// operators search for.
+pub(super) fn beside_the_line(mut payload: Map<String, Value>) -> Map<String, Value> {
+    if let Some(own) = payload.remove("message") {
+        payload.insert("error".to_owned(), own);
+    }
+    payload
 }
 
 impl Visit for Fields {

@@ -10,6 +10,7 @@ use serde_json::{Map, Value};
 use tokio::sync::mpsc;
 use uuid::Uuid;
 
+use super::format::beside_the_line;
 use super::meters;
 use super::scrub::scrub;
 use crate::clock;
@@ -85,7 +86,7 @@ impl Record {
         line.insert("message".into(), told.line.into());
         line.insert("event".into(), told.name.into());
         if let Value::Object(fields) = told.payload {
-            line.extend(fields.clone());
+            line.extend(beside_the_line(fields.clone()));
         }
         line.insert("id".into(), id.as_str().into());
         line.insert("worker".into(), worker.into());
@@ -254,7 +255,8 @@ mod tests {
         let payload = json!({"accountId": "shop", "epoch": 12_345_678, "message": "no 4915112345678:3@s.whatsapp.net"});
         let record = record("failed for 4915112345678@s.whatsapp.net", &payload);
         let line: Value = serde_json::from_str(&record.json).expect("JSON");
-        assert_eq!(line["message"], "no …78:3@s.whatsapp.net");
+        assert_eq!(line["message"], "failed for …78@s.whatsapp.net");
+        assert_eq!(line["error"], "no …78:3@s.whatsapp.net");
         assert_eq!(line["event"], "whatsapp.session.error");
         assert_eq!(
             (&line["level"], &line["epoch"]),
