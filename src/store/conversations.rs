@@ -93,13 +93,14 @@ impl Store {
         conversation: &ConversationId,
         actor: &str,
     ) -> Result<Option<u64>> {
-        let conv = stored(conversation.as_str());
-        let account: Option<String> =
-            sqlx::query_scalar("SELECT account_id FROM conversations WHERE conv = $1")
-                .bind(&conv)
-                .fetch_optional(&self.readers)
-                .await?;
-        let Some(account) = account else {
+        // An id of before a merge means what it was merged into.
+        let found: Option<(String, String)> = sqlx::query_as(
+            "SELECT COALESCE(merged_into, conv) AS conv, account_id FROM conversations WHERE conv = $1",
+        )
+        .bind(stored(conversation.as_str()))
+        .fetch_optional(&self.readers)
+        .await?;
+        let Some((conv, account)) = found else {
             return Ok(None);
         };
         let account = account_of(account)?;

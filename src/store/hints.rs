@@ -140,10 +140,9 @@ impl Store {
         let account = fence.account().as_str();
         let mut tx = self.begin_fenced(fence).await?;
         let now = tx.now().await?;
+        // What comes after this is for the next time.
         let hints = query(
-            "SELECT h.conv, h.kind, h.typing_ms, h.asked_at, c.pn, c.lid, c.jid,
-               COALESCE(c.read_until, 0) AS read_until
-             FROM hints h JOIN conversations c ON c.conv = h.conv WHERE h.account_id = $1",
+            "DELETE FROM hints WHERE account_id = $1 RETURNING conv, kind, typing_ms, asked_at",
         )
         .bind(account)
         .fetch_all(&mut tx)
@@ -155,8 +154,16 @@ impl Store {
             if asked_at < now - millis(STALE) {
                 continue;
             }
+            let chat = query(
+                "SELECT pn, lid, jid, COALESCE(read_until, 0) AS read_until
+                 FROM conversations WHERE conv = $1",
+            )
+            .bind(conversation.as_str())
+            .fetch_optional(&mut tx)
+            .await?;
+            let Some(chat) = chat else { continue };
             let what = if row.try_get::<&str, _>("kind")? == "read" {
-                let since = row.try_get("read_until")?;
+                let since = chat.try_get("read_until")?;
                 Showing::Read(read(&mut tx, &conversation, since, asked_at).await?)
             } else {
                 let ms: i64 = row.try_get("typing_ms")?;
@@ -164,14 +171,10 @@ impl Store {
             };
             shown.push(Shown {
                 conversation,
-                chat: ChatAddress::read(row)?,
+                chat: ChatAddress::read(&chat)?,
                 what,
             });
         }
-        query("DELETE FROM hints WHERE account_id = $1")
-            .bind(account)
-            .execute(&mut tx)
-            .await?;
         tx.commit().await?;
         Ok(shown)
     }

@@ -222,6 +222,15 @@ async fn the_conversations_of_one_person_become_one_in_order(bench: &Bench) {
     assert_eq!(sent, ["ours too", "ours", "again", "again", "again"]);
     let talk = bench.store.conversation_messages(&first, None, 100).await;
     assert_eq!(talk.expect("answers").len(), 9);
+    // Whoever is erased by an id of before is erased.
+    let purged = bench.store.purge_conversation(&second, "o").await;
+    assert!(
+        purged
+            .expect("answers")
+            .is_some_and(|messages| messages > 0)
+    );
+    let talk = bench.store.conversation_messages(&first, None, 100).await;
+    assert_eq!(talk.expect("answers").len(), 0);
 }
 
 async fn conversations_are_left_apart_while_somebody_works_in_one(bench: &Bench) {

@@ -47,9 +47,12 @@ impl<'a> Commit<'a> {
             Disposition::Ignored(_) => None,
             _ => Some(self.conversation(tx, &arrival.inbound).await?),
         };
-        let key = self
+        let inserted = self
             .insert_inbox(tx, arrival, namesakes, conversation.as_ref())
             .await?;
+        let Some(key) = inserted else {
+            return Ok(Accepted::Duplicate);
+        };
         let Some(conversation) = conversation else {
             return Ok(Accepted::Ignored);
         };
@@ -109,10 +112,11 @@ impl<'a> Commit<'a> {
         arrival: &Arrival,
         namesakes: u32,
         conversation: Option<&ConversationId>,
-    ) -> Result<String> {
+    ) -> Result<Option<String>> {
         let identity = &arrival.identity;
         let (jid, chat) = chat_columns(&identity.chat);
-        for n in namesakes.. {
+        let mut n = namesakes;
+        loop {
             let key = stored(&suffixed_key(&identity.id, n));
             let inserted = query(
                 "INSERT INTO inbox(account_id, key, message_id, chat_jid, chat_pn, chat_lid, sender_pn,
@@ -137,10 +141,14 @@ impl<'a> Commit<'a> {
             .execute(&mut *tx)
             .await?;
             if inserted.rows_affected() == 1 {
-                return Ok(key);
+                return Ok(Some(key));
             }
+            // Somebody committed one with this id meanwhile: perhaps we, by a commit whose answer was lost.
+            let Some(namesakes) = self.namesakes(tx, identity).await? else {
+                return Ok(None);
+            };
+            n = namesakes.max(n + 1);
         }
-        unreachable!("a table of 35 days holds fewer rows than there are suffixes")
     }
 
     async fn insert_message(

@@ -177,7 +177,8 @@ async fn is_held(tx: &mut Tx, account: &AccountId) -> Result<bool> {
 }
 
 /// The first message of the lane whose time has come: one that waits for its next attempt longer than
-/// its lane may wait has stepped aside.
+/// its lane may wait has stepped aside. One that was never tried steps aside for none, whatever a clock that
+/// was set back says of its time.
 async fn begin_attempt(
     tx: &mut Tx,
     fence: &Fence,
@@ -187,7 +188,8 @@ async fn begin_attempt(
     let first = query(
         "SELECT o.outbox_id, o.message_id, o.content, o.job_id, o.attempt_count, c.pn, c.lid, c.jid
          FROM outbox o LEFT JOIN conversations c ON c.conv = o.conv
-         WHERE o.conv = $1 AND o.status = 'pending' AND o.next_attempt_at <= $2
+         WHERE o.conv = $1 AND o.status = 'pending'
+           AND (o.next_attempt_at <= $2 OR o.attempt_count = o.round_start)
          ORDER BY o.ord LIMIT 1",
     )
     .bind(conv.as_str())

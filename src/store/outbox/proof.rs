@@ -55,8 +55,9 @@ async fn take_in(tx: &mut Tx, fence: &Fence, proof: &Proof, now: i64) -> Result<
     )
     .bind(fence.account().as_str())
     .bind(stored(&proof.message_id))
-    .fetch_one(&mut *tx)
+    .fetch_optional(&mut *tx)
     .await?;
+    let Some(row) = row else { return Ok(false) };
     let id = OutboxId(row.try_get("outbox_id")?);
     let status: Status = row.try_get::<&str, _>("status")?.parse().map_err(odd)?;
     let known: Option<String> = row.try_get("delivery")?;

@@ -49,7 +49,10 @@ impl Store {
         let took = i64::try_from(took.as_millis()).unwrap_or(i64::MAX);
         lane::lock(&mut tx, &dispatch.conversation).await?;
         note_attempt(&mut tx, &dispatch.id, dispatch.attempt, Some(took), outcome).await?;
-        let message = Trial::read(&mut tx, &dispatch.id).await?;
+        let Some(message) = Trial::read(&mut tx, &dispatch.id).await? else {
+            // Its conversation was erased meanwhile.
+            return Ok(Settled::Before(Status::Cancelled));
+        };
         let settled = match message.status {
             Status::Sending if message.attempt == dispatch.attempt => {
                 let now = tx.now().await?;
@@ -94,7 +97,9 @@ impl Store {
         for (id, message_id, conv) in found {
             let id = OutboxId(id);
             lane::lock(&mut tx, &ConversationId(conv)).await?;
-            let message = Trial::read(&mut tx, &id).await?;
+            let Some(message) = Trial::read(&mut tx, &id).await? else {
+                continue;
+            };
             note_attempt(&mut tx, &id, message.attempt, None, &outcome).await?;
             let next = message.next(&outcome, rules);
             let began = message.began.min(now);
@@ -145,15 +150,17 @@ struct Trial {
 }
 
 impl Trial {
-    async fn read(tx: &mut Tx, id: &OutboxId) -> Result<Self> {
+    /// `None`: it is erased.
+    async fn read(tx: &mut Tx, id: &OutboxId) -> Result<Option<Self>> {
         let row = query(
             "SELECT conv, status, attempt_count, round_start, may_have_left, last_attempt_at
              FROM outbox WHERE outbox_id = $1",
         )
         .bind(id.as_str())
-        .fetch_one(tx)
+        .fetch_optional(tx)
         .await?;
-        Ok(Self {
+        let Some(row) = row else { return Ok(None) };
+        Ok(Some(Self {
             id: id.clone(),
             conv: ConversationId(row.try_get("conv")?),
             status: row.try_get::<&str, _>("status")?.parse().map_err(odd)?,
@@ -163,7 +170,7 @@ impl Trial {
             began: row
                 .try_get::<Option<i64>, _>("last_attempt_at")?
                 .unwrap_or(0),
-        })
+        }))
     }
 
     fn next(&self, outcome: &Outcome, rules: &Rules) -> Next {

@@ -15,6 +15,8 @@ on_every_engine!(
     a_restriction_fails_the_message_and_pauses_the_account_with_the_reason,
     an_old_holder_claims_and_settles_nothing,
     what_nobody_can_read_is_handed_out_without_its_content,
+    what_was_never_tried_is_overtaken_by_nothing_that_a_clock_says,
+    an_attempt_whose_conversation_was_erased_meanwhile_is_over,
 );
 
 async fn messages_of_a_chat_leave_one_at_a_time_and_in_order(bench: &Bench) {
@@ -358,4 +360,31 @@ async fn what_nobody_can_read_is_handed_out_without_its_content(bench: &Bench) {
     };
     let settled = bench.settle(&fence, &dispatch, &unreadable).await;
     assert_eq!(settled, Settled::Now(Next::Failed { restricted: false }));
+}
+
+async fn what_was_never_tried_is_overtaken_by_nothing_that_a_clock_says(bench: &Bench) {
+    let fence = bench.fence().await;
+    let first = bench.send(ALICE, "one").await;
+    bench.send(ALICE, "two").await;
+    // The store's clock was ahead when the first was put in.
+    let ahead = format!(
+        "UPDATE outbox SET next_attempt_at = next_attempt_at + 60000 WHERE outbox_id = '{}'",
+        first.outbox_id.as_str()
+    );
+    bench.sql(&ahead).await.expect("writes");
+    assert_eq!(body(&bench.claim_one(&fence).await), "one");
+}
+
+async fn an_attempt_whose_conversation_was_erased_meanwhile_is_over(bench: &Bench) {
+    let fence = bench.fence().await;
+    bench.send(ALICE, "one").await;
+    let dispatch = bench.claim_one(&fence).await;
+    let erased = bench.store.purge_conversation(&dispatch.conversation, "o");
+    assert_eq!(erased.await.expect("answers"), Some(0));
+    let settled = bench
+        .settle(&fence, &dispatch, &Outcome::Acknowledged)
+        .await;
+    assert_eq!(settled, Settled::Before(Status::Cancelled));
+    let recovered = bench.store.recover_outgoing(&fence, &hasty()).await;
+    assert_eq!(recovered.expect("ours"), []);
 }
