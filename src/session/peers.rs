@@ -87,6 +87,11 @@ impl Peers {
         }
     }
 
+    /// Whether nothing could be read since [`Self::begin_drop`].
+    fn is_dropping(&self, source: &MessageSource) -> bool {
+        self.lock().get(&device(source)) == Some(&Trouble::Dropped)
+    }
+
     /// The sessions are others: those of new credentials.
     pub(super) fn forget(&self) {
         self.lock().clear();
@@ -128,6 +133,10 @@ pub(super) async fn rebuild(
     let sender = std::slice::from_ref(&source.sender);
     // Who writes to the device right now has made sure of its session.
     let writers = context.sessions.write().await;
+    if !context.peers.is_dropping(source) {
+        // It has opened a new session while we waited.
+        return;
+    }
     let dropped = client.signal().delete_sessions(sender).await;
     drop(writers);
     if let Err(error) = dropped {
