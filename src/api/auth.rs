@@ -11,7 +11,7 @@ use std::sync::Arc;
 
 use axum::body::Body;
 use axum::extract::{Request, State};
-use axum::http::{HeaderMap, header};
+use axum::http::{HeaderMap, Method, header};
 use axum::middleware::Next;
 use axum::response::Response;
 
@@ -120,11 +120,23 @@ async fn let_in(guard: &Guard, request: Request) -> Result<Request, Problem> {
     if guard.needed != Scope::Agent || !request.headers().contains_key(SIGNATURE) {
         return Err(guard.locked());
     }
+    if !is_said_by_its_body(&request) {
+        return Err(refused(
+            "a signature opens /v1/messages and what is below /v1/jobs: send Authorization: Bearer … here",
+        ));
+    }
     let (mut head, body) = request.into_parts();
     let bytes = body::read(body).await?;
     let id = signer(&head.headers, guard, &bytes)?;
     head.extensions.insert(SignedId(id));
     Ok(Request::from_parts(head, Body::from(bytes)))
+}
+
+/// Whether the body alone says what is wanted. A signature does not cover the path: a request that was
+/// heard must not open another route that reads no body.
+fn is_said_by_its_body(request: &Request) -> bool {
+    let path = request.uri().path();
+    request.method() == Method::POST && (path == "/v1/messages" || path.starts_with("/v1/jobs/"))
 }
 
 fn token(headers: &HeaderMap) -> Result<Option<&[u8]>, Problem> {

@@ -80,6 +80,26 @@ async fn a_signed_body_opens_a_request_for_five_minutes_and_an_empty_one_none() 
         let detail = answer.body["detail"].as_str().expect("text");
         assert!(detail.contains(words), "{detail}");
     }
+    // What it says is said by its body: elsewhere it opens nothing.
+    for (method, path) in [
+        ("GET", "/v1/conversations/conv_x/messages"),
+        ("DELETE", "/v1/webhooks/x"),
+        ("POST", "/v1/messages/out_x/cancel"),
+    ] {
+        let timestamp = whatsapp_worker::clock::wall_ms() / 1000;
+        let request = agency
+            .client
+            .request(
+                method.parse().expect("a method"),
+                format!("{}{path}", agency.base),
+            )
+            .header("webhook-id", "req-1")
+            .header("webhook-timestamp", timestamp)
+            .header("webhook-signature", secret.sign("req-1", timestamp, b"{}"))
+            .body("{}");
+        let answer = Answer::of(request.send().await.expect("an answer")).await;
+        assert_eq!(answer.problem(), (401, ""), "{method} {path}");
+    }
 }
 
 #[tokio::test]
@@ -245,7 +265,7 @@ async fn what_is_no_request_of_ours_is_a_problem_too() {
         ("POST", claim, json, vec![b' '; (1 << 20) + 1], 413),
         ("GET", claim, json, Vec::new(), 405),
         ("DELETE", "/healthz", json, Vec::new(), 405),
-        ("GET", "/", json, Vec::new(), 404),
+        ("GET", "/v1/nothing", json, Vec::new(), 404),
         (
             "GET",
             "/v1/conversations/conv_none/messages",
