@@ -38,7 +38,7 @@ use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 
 use crate::api::{Doors, Failures};
-use crate::store::Store;
+use crate::store::{Lookout, Store};
 
 /// Live parts that are followed at once; whoever comes later reads the page as it was made.
 const MOST_STREAMS: usize = 64;
@@ -50,6 +50,7 @@ const ACTOR: &str = "admin";
 #[derive(Clone, Debug)]
 pub struct Pages {
     store: Store,
+    lookout: Lookout,
     doors: Doors,
     failures: Arc<Failures>,
     seats: Arc<Semaphore>,
@@ -58,10 +59,11 @@ pub struct Pages {
 }
 
 impl Pages {
-    /// Pages about what is in `store`, for whom `doors` let in, until `stop`.
-    pub fn new(store: Store, doors: Doors, stop: CancellationToken) -> Self {
+    /// Pages about what is in `store`, counted by `lookout`, for whom `doors` let in, until `stop`.
+    pub fn new(store: Store, lookout: Lookout, doors: Doors, stop: CancellationToken) -> Self {
         Self {
             store,
+            lookout,
             doors,
             failures: Arc::default(),
             seats: Arc::new(Semaphore::new(MOST_STREAMS)),

@@ -65,7 +65,7 @@ use self::sqlite::FileIdentity;
 pub use accounts::{Account, AuthMedium};
 pub use audit::{AuditLine, AuditRow};
 pub use auth::{AskedOrder, AuthMark, AuthOrder, AuthView, RemoteMedium};
-pub use census::Census;
+pub use census::{Census, Lookout};
 pub use changes::{Changes, Topic};
 pub use contacts::{Contact, Looked, Lookup, Met};
 pub use controls::Controls;

@@ -16,7 +16,7 @@ use crate::pages::Pages;
 use crate::session::endpoint::Network;
 use crate::session::http::WebClient;
 use crate::session::media::MediaStore;
-use crate::store::Store;
+use crate::store::{Lookout, Store};
 use crate::webhooks::{Courier, Desk, dispatcher};
 
 /// Of the time that a stop may take, what posts under way may use: what they leave must suffice to give
@@ -27,6 +27,8 @@ const SHARE_OF_GRACE: u32 = 2;
 pub(super) struct Service {
     server: Option<Server>,
     scraped: Option<Server>,
+    /// What there is, for pages and scrapes.
+    lookout: Lookout,
     metrics: Metrics,
     desk: Desk,
     media: MediaStore,
@@ -50,10 +52,12 @@ impl Service {
         let accepting = Accepting::new(store.clone(), network.tls(), config.media.clone())
             .map_err(StartError::Config)?;
         let courier = Courier::new(network.tls()).map_err(|error| wrong(&error))?;
+        let lookout = Lookout::new(store.clone());
         Ok(Self {
             server: listen("HTTP_LISTEN", config.api.listen).await?,
             scraped: listen("METRICS_LISTEN", config.api.metrics).await?,
-            metrics: Metrics::new(store.clone(), owner.clone()),
+            metrics: Metrics::new(lookout.clone(), owner.clone()),
+            lookout,
             desk: Desk {
                 store: store.clone(),
                 queue: queue.clone(),
@@ -75,7 +79,7 @@ impl Service {
             let Some(server) = self.server else { return };
             let doors = config.api.doors.clone();
             let router = api.router(&doors, agents);
-            let pages = Pages::new(desk.store.clone(), doors, stop.clone());
+            let pages = Pages::new(desk.store.clone(), self.lookout, doors, stop.clone());
             server
                 .serve(router.merge(pages.router()), stop.clone())
                 .await;

@@ -15,7 +15,7 @@ use super::live::{Live, follow};
 use super::trouble::Trouble;
 use super::verdict::{Verdict, judge};
 use super::visit::Visitor;
-use super::words::moment;
+use super::words::Now;
 use crate::ids::{AccountId, Phone, mask};
 use crate::session::qr::LinkQr;
 use crate::store::{
@@ -75,26 +75,21 @@ pub struct Depth {
 #[template(path = "account.html")]
 struct View<'a> {
     seen: &'a Seen,
-    now: i64,
-}
-
-impl View<'_> {
-    fn moment(&self, at: &i64) -> String {
-        moment(*at, self.now)
-    }
+    now: Now,
 }
 
 impl Live for Seen {
     type Of = AccountId;
-    const EVERY: Duration = Duration::from_millis(500);
+    const EVERY: Duration = Duration::from_secs(1);
 
     async fn look(pages: &Pages, id: &AccountId, operator: bool) -> Result<Self, Trouble> {
         let store = &pages.store;
         let account = known(store, id).await?;
         let lease = store.lease(id).await?;
         let session = store.session_status(id).await?;
-        let depths = store.queue_depths().await?;
-        let queue = depths.into_iter().find(|depth| depth.account_id == *id);
+        let census = pages.lookout.census().await?;
+        let queue = census.queues.iter().find(|depth| depth.account_id == *id);
+        let outbox = census.outboxes.iter().find(|depth| depth.account_id == *id);
         let code = match (&session, operator) {
             (Some(session), true) if awaits_link(session) => Some(code(store, id).await?),
             _ => None,
@@ -103,10 +98,9 @@ impl Live for Seen {
             crate::store::AuthOrder::Clear => "to clear it",
             crate::store::AuthOrder::AcceptRollback => "to accept an older copy",
         });
-        let mut outbox = store.outbox_depths().await?.into_iter();
         let held = lease.as_ref().filter(|row| !row.is_free());
         Ok(Self {
-            verdict: judge(&account, lease.as_ref(), session.as_ref(), queue.as_ref()),
+            verdict: judge(&account, lease.as_ref(), session.as_ref(), queue),
             number: account
                 .linked_at
                 .and(account.linked.as_ref())
@@ -114,9 +108,7 @@ impl Live for Seen {
             held: held.map(Held::of),
             successor: lease.as_ref().and_then(|row| row.successor.clone()),
             queue: queue.map(Depth::of),
-            outbox: outbox
-                .find(|depth| depth.account_id == *id)
-                .map_or(0, |depth| depth.pending + depth.sending),
+            outbox: outbox.map_or(0, |depth| depth.pending + depth.sending),
             history: store.audit(id, LINES).await?,
             account,
             session,
@@ -126,7 +118,10 @@ impl Live for Seen {
     }
 
     fn html(&self, now: i64) -> String {
-        rendered(&View { seen: self, now })
+        rendered(&View {
+            seen: self,
+            now: Now(now),
+        })
     }
 }
 
@@ -141,7 +136,7 @@ impl Held {
 }
 
 impl Depth {
-    fn of(depth: QueueDepth) -> Self {
+    fn of(depth: &QueueDepth) -> Self {
         Self {
             pending: depth.pending,
             processing: depth.processing,

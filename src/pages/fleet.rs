@@ -15,9 +15,9 @@ use super::live::{Live, follow};
 use super::trouble::Trouble;
 use super::verdict::{Level, Verdict, judge};
 use super::visit::Visitor;
-use super::words::moment;
+use super::words::Now;
 use crate::ids::{AccountId, mask};
-use crate::store::QueueDepth;
+use crate::store::{Account, QueueDepth};
 
 /// One account in the list.
 #[derive(Debug, PartialEq)]
@@ -59,14 +59,10 @@ pub struct Fleet {
 #[template(path = "fleet.html")]
 struct View<'a> {
     fleet: &'a Fleet,
-    now: i64,
+    now: Now,
 }
 
 impl View<'_> {
-    fn moment(&self, at: &i64) -> String {
-        moment(*at, self.now)
-    }
-
     fn count(&self, level: Level) -> usize {
         let lines = self.fleet.lines.iter();
         lines.filter(|line| line.verdict.level == level).count()
@@ -101,21 +97,18 @@ impl Live for Fleet {
 
     async fn look(pages: &Pages, (): &(), _operator: bool) -> Result<Self, Trouble> {
         let store = &pages.store;
-        let leases = store.leases().await?;
-        let leases: HashMap<_, _> = leases.iter().map(|row| (&row.account, row)).collect();
-        let sessions = store.session_statuses().await?;
-        let depths = store.queue_depths().await?;
-        let depths: HashMap<_, _> = depths.iter().map(|d| (&d.account_id, d)).collect();
+        let census = pages.lookout.census().await?;
+        let leases: HashMap<_, _> = census.leases.iter().map(|l| (&l.account, l)).collect();
+        let depths: HashMap<_, _> = census.queues.iter().map(|d| (&d.account_id, d)).collect();
+        let outbox: HashMap<_, _> = census.outboxes.iter().map(|d| (&d.account_id, d)).collect();
         let last = store.last_messages().await?;
-        let outbox = store.outbox_depths().await?;
-        let outbox: HashMap<_, _> = outbox.iter().map(|d| (&d.account_id, d)).collect();
-        let line = |account: crate::store::Account| {
+        let line = |account: &Account| {
             let id = &account.id;
             let (lease, depth) = (leases.get(id).copied(), depths.get(id).copied());
             let held = lease.filter(|row| !row.is_free());
             let of = |number: fn(&QueueDepth) -> i64| depth.map_or(0, number);
             Line {
-                verdict: judge(&account, lease, sessions.get(id), depth),
+                verdict: judge(account, lease, census.sessions.get(id), depth),
                 number: account
                     .linked_at
                     .and(account.linked.as_ref())
@@ -130,10 +123,10 @@ impl Live for Fleet {
                 outbox: outbox
                     .get(id)
                     .map_or(0, |depth| depth.pending + depth.sending),
-                id: account.id,
+                id: id.clone(),
             }
         };
-        let mut lines: Vec<Line> = store.accounts().await?.into_iter().map(line).collect();
+        let mut lines: Vec<Line> = census.accounts.iter().map(line).collect();
         lines.sort_by_key(|line| line.verdict.level);
         let hands = store.workers().await?.into_iter().map(|worker| Hand {
             held: leases
@@ -154,7 +147,10 @@ impl Live for Fleet {
     }
 
     fn html(&self, now: i64) -> String {
-        rendered(&View { fleet: self, now })
+        rendered(&View {
+            fleet: self,
+            now: Now(now),
+        })
     }
 }
 

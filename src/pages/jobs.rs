@@ -11,7 +11,7 @@ use super::fleet::Done;
 use super::frame::{Frame, rendered};
 use super::trouble::Trouble;
 use super::visit::Visitor;
-use super::words::moment;
+use super::words::Now;
 use crate::ids::{AccountId, JobId};
 use crate::store::{DeadFilter, Job, JobDetail, JobFilter, JobStatus, PageCursor};
 
@@ -57,16 +57,12 @@ struct List<'a> {
     wanted: &'a Wanted,
     jobs: &'a [Job],
     next: Option<PageCursor>,
-    now: i64,
+    now: Now,
     /// With it, dead letters have buttons.
     seal: Option<&'a str>,
 }
 
 impl List<'_> {
-    fn moment(&self, at: &i64) -> String {
-        moment(*at, self.now)
-    }
-
     fn of(&self, status: &str) -> &'static str {
         let current = match self.wanted.status.as_str() {
             "" => "dead",
@@ -114,7 +110,7 @@ pub async fn list(
         wanted: &wanted,
         jobs: &page.rows,
         next: page.next,
-        now,
+        now: Now(now),
         seal: visitor.may_operate().then_some(visitor.seal.as_str()),
     };
     let frame = Frame {
@@ -137,14 +133,8 @@ struct View<'a> {
     content: Option<String>,
     from: Option<String>,
     result: Option<String>,
-    now: i64,
+    now: Now,
     seal: Option<&'a str>,
-}
-
-impl View<'_> {
-    fn moment(&self, at: &i64) -> String {
-        moment(*at, self.now)
-    }
 }
 
 /// One job.
@@ -164,7 +154,7 @@ pub async fn page(
         from: detail.push_name.filter(|_| may),
         result: detail.result.filter(|_| may).map(|result| pretty(&result)),
         job: &detail.job,
-        now,
+        now: Now(now),
         seal: may.then_some(visitor.seal.as_str()),
     };
     let frame = Frame {

@@ -11,7 +11,7 @@ use super::frame::{Frame, rendered};
 use super::jobs::{Wanted, said};
 use super::trouble::Trouble;
 use super::visit::Visitor;
-use super::words::moment;
+use super::words::Now;
 use crate::ids::OutboxId;
 use crate::outbound::delivery::Status;
 use crate::store::{OutboxDetail, OutboxFilter, OutboxRow, PageCursor};
@@ -25,14 +25,10 @@ struct List<'a> {
     wanted: &'a Wanted,
     rows: &'a [OutboxRow],
     next: Option<PageCursor>,
-    now: i64,
+    now: Now,
 }
 
 impl List<'_> {
-    fn moment(&self, at: &i64) -> String {
-        moment(*at, self.now)
-    }
-
     fn of(&self, status: &str) -> &'static str {
         let wanted = match self.wanted.status.as_str() {
             "" => "all",
@@ -69,7 +65,7 @@ pub async fn list(
         wanted: &wanted,
         rows: &page.rows,
         next: page.next,
-        now,
+        now: Now(now),
     };
     let frame = Frame {
         title: "Outbox",
@@ -88,14 +84,8 @@ struct View<'a> {
     detail: &'a OutboxDetail,
     /// What it says, for those who may read it.
     content: Option<String>,
-    now: i64,
+    now: Now,
     seal: Option<&'a str>,
-}
-
-impl View<'_> {
-    fn moment(&self, at: &i64) -> String {
-        moment(*at, self.now)
-    }
 }
 
 /// One message.
@@ -113,7 +103,7 @@ pub async fn page(
     let view = View {
         content: content.map(|draft| said(&draft["content"])),
         detail: &detail,
-        now,
+        now: Now(now),
         seal: may.then_some(visitor.seal.as_str()),
     };
     let frame = Frame {

@@ -11,14 +11,20 @@ pub fn span(ms: i64) -> String {
     }
 }
 
-/// The moment `at`, seen at `now`, as HTML: the page's script counts on from there. Numbers and fixed
-/// words alone, so nothing has to be escaped.
-pub fn moment(at: i64, now: i64) -> String {
-    let words = match now - at {
-        ahead if ahead < 0 => format!("in {}", span(-ahead)),
-        passed => format!("{} ago", span(passed)),
-    };
-    format!(r#"<time data-at="{at}">{words}</time>"#)
+/// The store's time, which moments are seen from.
+#[derive(Clone, Copy, Debug)]
+pub struct Now(pub i64);
+
+impl Now {
+    /// The moment `at`, as HTML: the page's script counts on from there. Numbers and fixed words alone, so
+    /// nothing has to be escaped.
+    pub fn moment(self, at: &i64) -> String {
+        let words = match self.0 - at {
+            ahead if ahead < 0 => format!("in {}", span(-ahead)),
+            passed => format!("{} ago", span(passed)),
+        };
+        format!(r#"<time data-at="{at}">{words}</time>"#)
+    }
 }
 
 #[cfg(test)]
@@ -36,8 +42,8 @@ mod tests {
         ] {
             assert_eq!(span(ms), told);
         }
-        let told = moment(10_000, 3_000);
+        let told = Now(3_000).moment(&10_000);
         assert_eq!(told, r#"<time data-at="10000">in 7 s</time>"#);
-        assert!(moment(3_000, 10_000).contains(">7 s ago<"));
+        assert!(Now(10_000).moment(&3_000).contains(">7 s ago<"));
     }
 }

@@ -9,19 +9,25 @@ use super::{Result, Store};
 use crate::ids::AccountId;
 
 impl Store {
-    /// When a message of each account was committed last, by the store's clock.
+    /// When a message of each account became a job last, by the store's clock; none, as far as jobs are
+    /// kept.
     ///
     /// # Errors
-    /// [`StoreError::Unavailable`].
+    /// [`super::StoreError::Unavailable`].
     pub async fn last_messages(&self) -> Result<HashMap<AccountId, i64>> {
         let rows = query(self.sql(
-            "SELECT account_id, MAX(last_message_at) AS at FROM conversations GROUP BY account_id",
+            // One look into the index of jobs for each account.
+            "SELECT a.account_id,
+               (SELECT MAX(j.created_at) FROM jobs j WHERE j.account_id = a.account_id) AS at
+             FROM accounts a",
         ));
         let rows = rows.fetch_all(&self.readers).await?;
-        let read = |row: &sqlx::any::AnyRow| {
-            let account = account_id(row, "conversations")?;
-            Ok((account, row.try_get("at")?))
-        };
-        rows.iter().map(read).collect()
+        let mut last = HashMap::new();
+        for row in &rows {
+            if let Some(at) = row.try_get::<Option<i64>, _>("at")? {
+                last.insert(account_id(row, "accounts")?, at);
+            }
+        }
+        Ok(last)
     }
 }

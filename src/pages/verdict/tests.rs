@@ -2,19 +2,7 @@ use super::*;
 use crate::ids::{Epoch, OwnerId};
 
 fn account() -> Account {
-    Account {
-        id: "default".parse().expect("valid"),
-        enabled: true,
-        paused: false,
-        pause_reason: None,
-        resumed_at: None,
-        auth_home: None,
-        auth_medium: None,
-        auth_asked_at: None,
-        linked: None,
-        linked_lid: None,
-        linked_at: None,
-    }
+    Account::fresh("default")
 }
 
 fn lease(remaining_ms: i64) -> LeaseRow {
