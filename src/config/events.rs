@@ -69,14 +69,19 @@ fn axiom(values: &Values) -> Result<Option<Axiom>, ConfigError> {
 
 /// The token goes there: in the clear to this machine alone.
 fn base(values: &Values) -> Result<Url, ConfigError> {
-    let url = Url::parse(values.get("AXIOM_URL")).ok().filter(|url| {
-        let bare = url.username().is_empty() && url.password().is_none() && url.query().is_none();
-        let sealed = url.scheme() == "https" || (url.scheme() == "http" && is_loopback(url));
-        url.host().is_some() && bare && sealed
-    });
-    url.ok_or_else(|| {
+    let url = bare(values.get("AXIOM_URL"));
+    let sealed = |url: &Url| url.scheme() == "https" || is_loopback(url);
+    url.filter(sealed).ok_or_else(|| {
         let why = "write it like https://api.axiom.co, without user or query; http:// reaches this machine only";
         values.wrong("AXIOM_URL", why)
+    })
+}
+
+/// An HTTP URL that holds no secret and can have a path.
+fn bare(text: &str) -> Option<Url> {
+    Url::parse(text).ok().filter(|url| {
+        let plain = url.username().is_empty() && url.password().is_none() && url.query().is_none();
+        url.host().is_some() && plain && matches!(url.scheme(), "http" | "https")
     })
 }
 
@@ -101,11 +106,7 @@ fn otlp(values: &Values) -> Result<Option<Otlp>, ConfigError> {
             )),
         };
     };
-    let url = Url::parse(text).ok().filter(|url| {
-        let bare = url.username().is_empty() && url.password().is_none() && url.query().is_none();
-        url.host().is_some() && bare && matches!(url.scheme(), "http" | "https")
-    });
-    let url = url.ok_or_else(|| {
+    let url = bare(text).ok_or_else(|| {
         let why = "write it like http://collector:4318, without user, query and /v1/traces; keys go into OTEL_EXPORTER_OTLP_HEADERS";
         values.wrong("OTEL_EXPORTER_OTLP_ENDPOINT", why)
     })?;

@@ -9,6 +9,9 @@
 use std::time::Duration;
 
 use reqwest::Response;
+use reqwest::header::RETRY_AFTER;
+
+use crate::webhooks::post::reason;
 
 /// A sink may not put us off for longer.
 const LONGEST_WAIT: Duration = Duration::from_mins(15);
@@ -65,8 +68,24 @@ pub(super) async fn body(response: &mut Response) -> Result<Option<Vec<u8>>, req
     Ok(Some(body))
 }
 
-/// Judges a status; `cure` is what to look at when it is refused.
-pub(super) fn judge(status: u16, retry_after: Option<&str>, cure: &str) -> Answer {
+impl From<reqwest::Error> for Answer {
+    /// There was none.
+    fn from(error: reqwest::Error) -> Self {
+        Self::Later {
+            after: None,
+            why: reason(&error),
+        }
+    }
+}
+
+/// Judges what came before the body; `cure` is what to look at when it is refused.
+pub(super) fn judge(response: &Response, cure: &str) -> Answer {
+    let after = response.headers().get(RETRY_AFTER);
+    let after = after.and_then(|value| value.to_str().ok());
+    judge_status(response.status().as_u16(), after, cure)
+}
+
+fn judge_status(status: u16, retry_after: Option<&str>, cure: &str) -> Answer {
     let said = format!("the answer is {status}");
     match status {
         200..=299 => Answer::taken(),
@@ -104,7 +123,7 @@ mod tests {
             (500, "later"),
             (503, "later"),
         ] {
-            let got = match judge(status, None, "look there") {
+            let got = match judge_status(status, None, "look there") {
                 Answer::Taken { refused: 0, .. } => "taken",
                 Answer::Taken { .. } => "in part",
                 Answer::Later { after: None, .. } => "later",
@@ -120,7 +139,7 @@ mod tests {
 
     #[test]
     fn a_wait_that_is_asked_for_is_kept_to_within_a_quarter_of_an_hour() {
-        let after = |text| match judge(429, Some(text), "") {
+        let after = |text| match judge_status(429, Some(text), "") {
             Answer::Later { after, .. } => after,
             other => panic!("{other:?}"),
         };

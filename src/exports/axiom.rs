@@ -4,7 +4,7 @@
 //! A 200 tells how many events were `ingested` and how many `failed`; the rest of a batch is taken all the
 //! same, so those that failed are lost and not sent again.
 
-use reqwest::header::{CONTENT_TYPE, RETRY_AFTER};
+use reqwest::header::CONTENT_TYPE;
 use reqwest::{Client, Response};
 use serde::Deserialize;
 use url::Url;
@@ -13,7 +13,6 @@ use super::ANSWER;
 use super::answer::{Answer, body, judge};
 use super::spool::Batch;
 use crate::telemetry::scrub::scrub;
-use crate::webhooks::post::reason;
 use crate::webhooks::signature::Secret;
 
 /// Characters of a reason that are repeated in the log.
@@ -59,33 +58,24 @@ impl Axiom {
             .body(batch.lines.clone());
         match request.send().await {
             Ok(response) => answered(response, batch.count()).await,
-            Err(error) => Answer::Later {
-                after: None,
-                why: reason(&error),
-            },
+            Err(error) => error.into(),
         }
     }
 }
 
 async fn answered(mut response: Response, sent: u64) -> Answer {
-    let status = response.status().as_u16();
-    let after = response.headers().get(RETRY_AFTER).cloned();
-    let after = after.as_ref().and_then(|value| value.to_str().ok());
-    let cure = match status {
+    let cure = match response.status().as_u16() {
         401 | 403 => "AXIOM_TOKEN must be a token of Axiom that may ingest into AXIOM_DATASET",
         404 => "AXIOM_DATASET must be the name of a dataset that exists",
         _ => "see that AXIOM_URL is the URL of Axiom's API",
     };
-    if !(200..=299).contains(&status) {
-        return judge(status, after, cure);
+    if !response.status().is_success() {
+        return judge(&response, cure);
     }
     match body(&mut response).await {
         Ok(Some(told)) => read(&told, sent),
         Ok(None) => not_axiom(),
-        Err(error) => Answer::Later {
-            after: None,
-            why: reason(&error),
-        },
+        Err(error) => error.into(),
     }
 }
 

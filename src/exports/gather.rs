@@ -75,20 +75,10 @@ impl Gatherer {
 
 #[cfg(test)]
 mod tests {
-    use serde_json::json;
-
     use super::*;
-    use crate::telemetry::outlets::{Level, Told};
 
     fn record(line: &str) -> Arc<Record> {
-        let told = Told {
-            name: "whatsapp.inbound.queued",
-            level: Level::Info,
-            routine: true,
-            line,
-            payload: &json!({}),
-        };
-        Arc::new(Record::new("w", &told))
+        Arc::new(Record::bare("whatsapp.inbound.queued", true, line))
     }
 
     async fn sizes(records: Vec<Arc<Record>>) -> Vec<usize> {

@@ -2,14 +2,13 @@
 //! `{"type": "events", "timestamp": …, "data": [event, …]}`; its `webhook-id` is the same for each attempt.
 
 use reqwest::Client;
-use reqwest::header::RETRY_AFTER;
 
 use super::ANSWER;
 use super::answer::{Answer, judge};
 use super::spool::Batch;
 use crate::clock;
 use crate::webhooks::HookUrl;
-use crate::webhooks::post::{reason, signed};
+use crate::webhooks::post::signed;
 use crate::webhooks::signature::Secret;
 
 /// Where to, and what signs. While the secret is changed, the one before it signs too.
@@ -28,16 +27,11 @@ impl Hook {
         let body = body(&clock::rfc3339(now), batch);
         let request = signed(request, &self.secrets, &batch.id, now / 1000, body);
         match request.send().await {
-            Ok(response) => {
-                let after = response.headers().get(RETRY_AFTER);
-                let after = after.and_then(|value| value.to_str().ok());
-                let cure = "see that EVENTS_WEBHOOK_URL is the receiver's URL and that it knows EVENTS_WEBHOOK_SECRET";
-                judge(response.status().as_u16(), after, cure)
-            }
-            Err(error) => Answer::Later {
-                after: None,
-                why: reason(&error),
-            },
+            Ok(response) => judge(
+                &response,
+                "see that EVENTS_WEBHOOK_URL is the receiver's URL and that it knows EVENTS_WEBHOOK_SECRET",
+            ),
+            Err(error) => error.into(),
         }
     }
 }

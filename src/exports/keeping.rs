@@ -105,20 +105,10 @@ async fn keep(store: &Store, batch: &[Arc<Record>], losses: &Losses) {
 
 #[cfg(test)]
 mod tests {
-    use serde_json::json;
-
     use super::*;
-    use crate::telemetry::outlets::{Level, Told};
 
     fn record(name: &'static str, routine: bool) -> Arc<Record> {
-        let told = Told {
-            name,
-            level: Level::Info,
-            routine,
-            line: "",
-            payload: &json!({}),
-        };
-        Arc::new(Record::new("w", &told))
+        Arc::new(Record::bare(name, routine, ""))
     }
 
     #[test]

@@ -14,7 +14,7 @@
 use std::collections::BTreeMap;
 
 use jiff::Timestamp;
-use reqwest::header::{CONTENT_TYPE, HeaderMap, RETRY_AFTER};
+use reqwest::header::{CONTENT_TYPE, HeaderMap};
 use reqwest::{Client, Response};
 use ring::digest::{SHA256, digest};
 use serde_json::{Value, json};
@@ -25,7 +25,6 @@ use super::answer::{Answer, body, judge};
 use super::spool::Batch;
 use crate::telemetry::outlets::Record;
 use crate::telemetry::scrub::scrub;
-use crate::webhooks::post::reason;
 
 /// Characters of a reason that are repeated in the log.
 const REASON: usize = 200;
@@ -97,10 +96,7 @@ impl Otlp {
             .body(self.request(spans).to_string());
         match request.send().await {
             Ok(response) => answered(response).await,
-            Err(error) => Answer::Later {
-                after: None,
-                why: reason(&error),
-            },
+            Err(error) => error.into(),
         }
     }
 
@@ -115,19 +111,13 @@ impl Otlp {
 }
 
 async fn answered(mut response: Response) -> Answer {
-    let status = response.status().as_u16();
-    let after = response.headers().get(RETRY_AFTER).cloned();
-    let after = after.as_ref().and_then(|value| value.to_str().ok());
     let cure = "see that OTEL_EXPORTER_OTLP_ENDPOINT is a receiver of OTLP over HTTP, without /v1/traces, that takes JSON, and that OTEL_EXPORTER_OTLP_HEADERS lets in";
-    if !(200..=299).contains(&status) {
-        return judge(status, after, cure);
+    if !response.status().is_success() {
+        return judge(&response, cure);
     }
     match body(&mut response).await {
         Ok(told) => read(told.as_deref().unwrap_or_default()),
-        Err(error) => Answer::Later {
-            after: None,
-            why: reason(&error),
-        },
+        Err(error) => error.into(),
     }
 }
 

@@ -77,6 +77,19 @@ pub struct Record {
 }
 
 impl Record {
+    /// An event of no payload, for tests.
+    #[cfg(test)]
+    pub(crate) fn bare(name: &'static str, routine: bool, line: &str) -> Self {
+        let told = Told {
+            name,
+            level: Level::Info,
+            routine,
+            line,
+            payload: &Value::Null,
+        };
+        Self::new("w", &told)
+    }
+
     /// What `worker` tells now.
     pub fn new(worker: &str, told: &Told<'_>) -> Self {
         let id = format!("evt_{}", Uuid::now_v7().simple());

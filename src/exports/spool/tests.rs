@@ -1,7 +1,4 @@
-use serde_json::json;
-
 use super::*;
-use crate::telemetry::outlets::{Level, Told};
 
 struct Place {
     dir: tempfile::TempDir,
@@ -34,16 +31,7 @@ impl Place {
 const PLENTY: u64 = 1 << 30;
 
 fn records(lines: &[&str]) -> Vec<Arc<Record>> {
-    let record = |line: &&str| {
-        let told = Told {
-            name: "whatsapp.inbound.queued",
-            level: Level::Info,
-            routine: true,
-            line,
-            payload: &json!({}),
-        };
-        Arc::new(Record::new("w", &told))
-    };
+    let record = |line: &&str| Arc::new(Record::bare("whatsapp.inbound.queued", true, line));
     lines.iter().map(record).collect()
 }
 
