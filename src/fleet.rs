@@ -254,19 +254,7 @@ mod tests {
     #[test]
     fn a_row_that_names_us_counts_as_held_only_while_we_hold_it() {
         let me = OwnerId::incarnate("w").expect("valid");
-        let account = Account {
-            id: "shop".parse().expect("valid"),
-            enabled: true,
-            paused: false,
-            pause_reason: None,
-            resumed_at: None,
-            auth_home: None,
-            auth_medium: None,
-            auth_asked_at: None,
-            linked: None,
-            linked_lid: None,
-            linked_at: None,
-        };
+        let account = Account::fresh("shop");
         let row = LeaseRow {
             account: account.id.clone(),
             epoch: Epoch(3),

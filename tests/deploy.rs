@@ -5,8 +5,8 @@ mod commands;
 mod doctor;
 mod files;
 mod limits;
-mod manager;
 mod silence;
+mod systemd;
 
 use std::process::Output;
 

@@ -1,6 +1,6 @@
 //! `lease`: who operates which account.
 
-mod handing;
+pub(super) mod handing;
 
 use clap::Subcommand;
 use serde_json::{Value, json};

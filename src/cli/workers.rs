@@ -1,10 +1,9 @@
 //! `workers`: the processes that operate accounts.
 
-use std::time::Duration;
-
 use clap::Subcommand;
 use serde_json::json;
 
+use super::lease::handing::{LOOK, patience};
 use super::table::{print, span};
 use super::{CliError, Output, load_config};
 use crate::app::existing_store;
@@ -13,11 +12,6 @@ use crate::config::Config;
 use crate::fleet::handing;
 use crate::ids::AccountId;
 use crate::store::{Store, Topic};
-
-/// On top of the time that an account's drain and lease may take.
-const SLACK: Duration = Duration::from_secs(5);
-/// The store is looked at again at least this often.
-const LOOK: Duration = Duration::from_millis(500);
 
 const ACTOR: &str = "operator";
 
@@ -60,7 +54,7 @@ impl Workers {
 /// after another, so the patience begins anew with each.
 async fn drain(store: &Store, config: &Config, name: &str, no_wait: bool) -> Result<(), CliError> {
     let mut changes = store.watch(Topic::Fleet);
-    let patience = config.shutdown_grace + config.lease.ttl() + SLACK;
+    let patience = patience(config);
     let mut draining = handing::drain(store, name, ACTOR).await?;
     let owner = draining.owner.clone();
     if no_wait {
@@ -79,7 +73,7 @@ async fn drain(store: &Store, config: &Config, name: &str, no_wait: bool) -> Res
         }
         // Whichever comes first: both only mean that it is worth looking again.
         let _ = tokio::time::timeout(LOOK, changes.next()).await;
-        let now = handing::drain(store, owner.as_str(), ACTOR).await?;
+        let now = handing::draining(store, owner.clone()).await?;
         if now.leaving != draining.leaving {
             begun = Boot::now();
         }

@@ -143,25 +143,30 @@ pub struct Draining {
 }
 
 /// Asks the worker called `name`, a `WORKER_ID` or an owner, to give everything away and take nothing
-/// more until [`undrain`] or its end. Asking again tells how it goes.
+/// more until [`undrain`] or its end. [`draining`] tells how it goes.
 ///
 /// # Errors
 /// [`Refusal::Missing`], [`Refusal::Taker`] for a name of several, [`Refusal::Store`].
 pub async fn drain(store: &Store, name: &str, actor: &str) -> Result<Draining, Refusal> {
-    let workers = living(store).await?;
-    let owner = called(&workers, name)?.owner.clone();
+    let owner = called(&living(store).await?, name)?.owner.clone();
     store.ask_to_drain(&owner, true, actor).await?;
+    Ok(draining(store, owner).await?)
+}
+
+/// What `owner` has that others may take, and what they may not.
+///
+/// # Errors
+/// [`StoreError::Unavailable`].
+pub async fn draining(store: &Store, owner: OwnerId) -> Result<Draining, StoreError> {
+    let workers = living(store).await?;
     let leases = store.leases().await?;
     let held = |account: &Account| {
         let mut rows = leases.iter();
         rows.any(|row| row.account == account.id && row.holder() == Some(&owner))
     };
     let has_taker = |account: &Account| {
-        let others = workers.iter().filter(|worker| worker.owner != owner);
-        account.enabled
-            && others
-                .into_iter()
-                .any(|other| obstacle(other, account).is_none())
+        let mut others = workers.iter().filter(|worker| worker.owner != owner);
+        account.enabled && others.any(|other| obstacle(other, account).is_none())
     };
     let accounts = store.accounts().await?.into_iter().filter(held);
     let (leaving, staying): (Vec<_>, Vec<_>) = accounts.partition(has_taker);
@@ -178,8 +183,7 @@ pub async fn drain(store: &Store, name: &str, actor: &str) -> Result<Draining, R
 /// # Errors
 /// As [`drain`].
 pub async fn undrain(store: &Store, name: &str, actor: &str) -> Result<OwnerId, Refusal> {
-    let workers = living(store).await?;
-    let owner = called(&workers, name)?.owner.clone();
+    let owner = called(&living(store).await?, name)?.owner.clone();
     store.ask_to_drain(&owner, false, actor).await?;
     Ok(owner)
 }

@@ -56,6 +56,24 @@ pub struct Account {
 }
 
 impl Account {
+    /// One that was just added, for tests.
+    #[cfg(test)]
+    pub(crate) fn fresh(id: &str) -> Self {
+        Self {
+            id: id.parse().expect("valid"),
+            enabled: true,
+            paused: false,
+            pause_reason: None,
+            resumed_at: None,
+            auth_home: None,
+            auth_medium: None,
+            auth_asked_at: None,
+            linked: None,
+            linked_lid: None,
+            linked_at: None,
+        }
+    }
+
     fn read(row: &AnyRow) -> Result<Self> {
         let auth_home: Option<String> = row.try_get("auth_home")?;
         Ok(Self {

@@ -11,7 +11,7 @@ use crate::ids::AccountId;
 use crate::store::{LeaseRow, Store, Topic};
 
 /// The store is looked at again at least this often.
-const LOOK: Duration = Duration::from_millis(500);
+pub(in crate::cli) const LOOK: Duration = Duration::from_millis(500);
 /// How long a released account may take to find its next holder before it counts as free.
 const TAKEN: Duration = Duration::from_secs(2);
 /// On top of the time that a drain and a lease may take.
@@ -131,6 +131,11 @@ pub(super) async fn take_away(
     Ok(())
 }
 
+/// How long an account may take from one worker to the next.
+pub(in crate::cli) fn patience(config: &Config) -> Duration {
+    config.shutdown_grace + config.lease.ttl() + SLACK
+}
+
 /// Waits for the next holder. With `free`, a lease that stays free for that long is an answer too.
 async fn wait(
     store: &Store,
@@ -139,7 +144,7 @@ async fn wait(
     free: Option<Duration>,
 ) -> Result<LeaseRow, CliError> {
     let mut changes = store.watch(Topic::Fleet);
-    let patience = config.shutdown_grace + config.lease.ttl() + SLACK;
+    let patience = patience(config);
     let begun = Boot::now();
     let mut free_since = None;
     while Boot::now().since(begun) < patience {

@@ -46,10 +46,42 @@ struct Inner {
     client: OnceLock<Weak<Client>>,
     /// The phone has vouched, and it is not stored yet.
     open: AtomicBool,
+    ratchets: Ratchets,
+}
+
+/// What is known of ratchets that replies leave under.
+struct Ratchets {
     /// Messages that are being written.
     writing: AtomicUsize,
     /// Up to which received stanza all that they moved is stored, as the gate counts them.
     stored: AtomicU64,
+}
+
+impl Ratchets {
+    const fn new() -> Self {
+        Self {
+            writing: AtomicUsize::new(0),
+            stored: AtomicU64::new(NEVER),
+        }
+    }
+
+    /// A flush succeeded that began when `seen` stanzas had come; `idle`: each of them had moved what it
+    /// moves by then.
+    fn flushed(&self, seen: u64, idle: bool) {
+        if idle {
+            self.stored.store(seen, Ordering::Release);
+        }
+    }
+
+    /// Whether nothing came since all was stored.
+    fn are_stored(&self, seen: u64) -> bool {
+        self.stored.load(Ordering::Acquire) == seen
+    }
+
+    /// Whether a frame has to wait: it may be a message, under a ratchet that is not stored.
+    fn hold_up(&self, seen: u64) -> bool {
+        self.writing.load(Ordering::Acquire) > 0 && !self.are_stored(seen)
+    }
 }
 
 /// Frames that leave while this lives wait for the ratchets.
@@ -57,7 +89,7 @@ pub(in crate::session) struct Writing(Arc<Inner>);
 
 impl Drop for Writing {
     fn drop(&mut self) {
-        self.0.writing.fetch_sub(1, Ordering::AcqRel);
+        self.0.ratchets.writing.fetch_sub(1, Ordering::AcqRel);
     }
 }
 
@@ -67,8 +99,7 @@ impl Vow {
             auth,
             client: OnceLock::new(),
             open: AtomicBool::new(false),
-            writing: AtomicUsize::new(0),
-            stored: AtomicU64::new(NEVER),
+            ratchets: Ratchets::new(),
         }))
     }
 
@@ -103,7 +134,7 @@ impl Vow {
 
     /// From now on, until it is dropped, a message is written.
     pub(in crate::session) fn writing(&self) -> Writing {
-        self.0.writing.fetch_add(1, Ordering::AcqRel);
+        self.0.ratchets.writing.fetch_add(1, Ordering::AcqRel);
         Writing(self.0.clone())
     }
 
@@ -116,26 +147,21 @@ impl Vow {
         let gate = self.0.auth.gate();
         let (idle, seen) = (gate.is_idle(), gate.seen());
         client.flush_pending_signal_state().await?;
-        if idle {
-            self.0.stored.store(seen, Ordering::Release);
-        }
+        self.0.ratchets.flushed(seen, idle);
         Ok(())
-    }
-
-    fn are_ratchets_stored(&self) -> bool {
-        self.0.stored.load(Ordering::Acquire) == self.0.auth.gate().seen()
     }
 
     /// Stores the ratchets if a message is being written and something was received since they were.
     async fn keep_ratchets(&self) -> anyhow::Result<()> {
-        if self.0.writing.load(Ordering::Acquire) == 0 || self.are_ratchets_stored() {
+        let (ratchets, gate) = (&self.0.ratchets, self.0.auth.gate());
+        if !ratchets.hold_up(gate.seen()) {
             return Ok(());
         }
         let client = self.0.client.get().and_then(Weak::upgrade);
         let Some(client) = client else { return Ok(()) };
         let give_up = Boot::now().plus(PATIENCE);
         let mut tries = 0;
-        while tries < TRIES && !self.are_ratchets_stored() {
+        while tries < TRIES && !ratchets.are_stored(gate.seen()) {
             match self.store_ratchets(&client).await {
                 Ok(()) => tries += 1,
                 Err(error) if Boot::now() >= give_up => return Err(error),
@@ -174,5 +200,33 @@ impl Transport for Bound {
 
     fn resource_report(&self) -> Option<TransportResourceReport> {
         self.transport.resource_report()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn frames_of_a_message_wait_while_something_that_came_may_have_moved_a_ratchet() {
+        let ratchets = Ratchets::new();
+        assert!(!ratchets.hold_up(0), "no message is written");
+        ratchets.writing.fetch_add(1, Ordering::AcqRel);
+        assert!(ratchets.hold_up(0), "nothing was stored yet");
+        ratchets.flushed(0, true);
+        assert!(!ratchets.hold_up(0));
+        assert!(
+            ratchets.hold_up(1),
+            "one came between the flush and the frame"
+        );
+        ratchets.flushed(1, false);
+        assert!(
+            ratchets.hold_up(1),
+            "it was not read yet when the flush began"
+        );
+        ratchets.flushed(1, true);
+        assert!(!ratchets.hold_up(1));
+        ratchets.writing.fetch_sub(1, Ordering::AcqRel);
+        assert!(!ratchets.hold_up(2));
     }
 }

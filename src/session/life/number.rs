@@ -165,17 +165,9 @@ mod tests {
 
     fn account(pn: Option<&str>, lid: Option<&str>) -> Account {
         Account {
-            id: "shop".parse().expect("valid"),
-            enabled: true,
-            paused: false,
-            pause_reason: None,
-            resumed_at: None,
-            auth_home: None,
-            auth_medium: None,
-            auth_asked_at: None,
             linked: pn.map(Jid::new),
             linked_lid: lid.map(Jid::new),
-            linked_at: None,
+            ..Account::fresh("shop")
         }
     }
 
