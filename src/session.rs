@@ -20,6 +20,7 @@
 
 pub mod acquaintances;
 pub mod adoption;
+mod arrivals;
 pub mod asked;
 mod ballots;
 pub mod compose;

@@ -1,7 +1,11 @@
 //! How a session begins, ends and begins again, through a real worker process.
 
+use std::time::Duration;
+
 use simulator::{Faults, StreamError};
+use sqlx::Connection;
 use tokio::io::{AsyncBufReadExt, BufReader};
+use whatsapp_worker::store::{ClaimRequest, Completion};
 
 use crate::theatre::{PATIENCE, Theatre};
 
@@ -47,7 +51,7 @@ async fn a_logout_keeps_the_lease_and_shows_a_new_code() {
         .expect("answers");
     while codes.is_none() {
         // justified: another process writes the store, and SQLite does not notify.
-        tokio::time::sleep(std::time::Duration::from_millis(50)).await;
+        tokio::time::sleep(Duration::from_millis(50)).await;
         codes = theatre
             .store()
             .await
@@ -124,6 +128,65 @@ async fn faults_on_the_wire_lose_and_double_nothing() {
     theatre.connected(&worker, 2).await;
     ids.push(theatre.text("last"));
     theatre.assert_each_queued_once(&ids).await;
+}
+
+#[tokio::test]
+async fn what_cannot_be_read_at_first_keeps_its_place_in_its_conversation() {
+    let theatre = Theatre::open().await;
+    let worker = theatre.linked_worker("one").await;
+    let store = theatre.store().await;
+    let written: Vec<String> = (0..120).map(|n| format!("message {n}")).collect();
+    let (live, backlog) = written.split_at(60);
+    let damage = Faults {
+        corrupt: 0.1,
+        ..Faults::default()
+    };
+    let request = ClaimRequest {
+        accounts: None,
+        processor_id: "agent".to_owned(),
+        limit: 1,
+        lock: Duration::from_secs(30),
+    };
+    let worked = async {
+        let mut said = Vec::new();
+        while said.len() < written.len() {
+            let Some(claim) = store.claim_jobs(&request).await.expect("answers").pop() else {
+                // justified: another process writes the store, and SQLite does not notify.
+                tokio::time::sleep(Duration::from_millis(20)).await;
+                continue;
+            };
+            let text = claim.job.content["body"].as_str();
+            said.push(text.expect("a text").to_owned());
+            let done = Completion {
+                result: None,
+                replies: Vec::new(),
+            };
+            let id = &claim.job.job.job_id;
+            let done = store.complete_job(id, &claim.claim_token, &done).await;
+            done.expect("answers");
+        }
+        said
+    };
+    let written_and_read = async {
+        theatre.sim.set_faults(damage.clone());
+        for text in live {
+            theatre.text(text);
+        }
+        theatre.sim.disconnect(&theatre.shop);
+        for text in backlog {
+            theatre.text(text);
+        }
+        theatre.connected(&worker, 2).await;
+    };
+    let both = async { tokio::join!(worked, written_and_read).0 };
+    let said = tokio::time::timeout(PATIENCE, both).await;
+    assert_eq!(said.expect("all of it in time"), written);
+    store.close().await;
+    let mut past = sqlx::AnyConnection::connect(theatre.store_url()).await;
+    let damaged = "SELECT COUNT(*) FROM missing WHERE ord IS NOT NULL AND outcome = 'recovered'";
+    let damaged = sqlx::query_scalar(damaged).fetch_one(past.as_mut().expect("connects"));
+    let damaged: i64 = damaged.await.expect("answers");
+    assert!(damaged > 0, "nothing was damaged");
 }
 
 #[tokio::test]

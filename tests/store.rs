@@ -31,6 +31,7 @@ mod inbox;
 mod jobs;
 mod lease;
 mod outbox;
+mod places;
 mod schema;
 mod server;
 mod uploads;

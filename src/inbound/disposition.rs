@@ -13,6 +13,8 @@
 //! before our own messages, so that nothing of a refused chat is kept, whichever side wrote it.
 //! Each result, `ignored` too, becomes a dedupe row: without one a redelivery would look lost.
 
+use std::time::Duration;
+
 use crate::inbound::message::{Content, Inbound};
 use crate::inbound::policy::{Policy, Refusal};
 
@@ -30,22 +32,38 @@ pub enum Disposition {
         /// In words, without message text.
         reason: String,
     },
+    /// It came and cannot be read so far. Its conversation waits for another copy, but not for long.
+    Awaited(Awaited),
+}
+
+/// How a message is asked for again, and its place kept meanwhile.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Awaited {
+    /// The chat's JID, as the session spells it.
+    pub chat: String,
+    /// The sending device's JID.
+    pub sender: String,
+    /// When we ask for it ourselves.
+    pub ask_in: Duration,
+    /// How long what came after it waits.
+    pub hold: Duration,
 }
 
 impl Disposition {
-    /// The result as it stands in the dedupe row.
+    /// The result as it stands in the dedupe row; what is awaited has none.
     pub const fn as_str(&self) -> &'static str {
         match self {
             Self::Queued => "queued",
             Self::Recorded => "recorded",
             Self::Ignored(_) => "ignored",
             Self::Failed { .. } => "failed",
+            Self::Awaited(_) => "awaited",
         }
     }
 }
 
 /// Decides about one message that the session handed over. Messages of the past come by way of
-/// [`super::backfill`], those that could not be decrypted not at all.
+/// [`super::backfill`]. A message that cannot be decrypted is awaited if it would be a job.
 pub fn dispose(inbound: &Inbound, policy: &Policy) -> Disposition {
     if let Ok(Content::Control { .. }) = inbound.content {
         return Disposition::Recorded;

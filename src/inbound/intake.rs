@@ -11,10 +11,10 @@ use std::time::Duration;
 use tokio::sync::{mpsc, oneshot};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::AbortOnDropHandle;
-use tracing::warn;
+use tracing::{info, warn};
 
 use super::backfill::Gap;
-use super::disposition::{Disposition, dispose};
+use super::disposition::{Awaited, Disposition, dispose};
 use super::identity::Identity;
 use super::message::Inbound;
 use super::policy::Policy;
@@ -49,7 +49,7 @@ pub enum IntakeError {
 /// The way in. Clones lead to the same committer.
 #[derive(Clone, Debug)]
 pub struct Intake {
-    queue: mpsc::Sender<Batch>,
+    way: mpsc::Sender<Batch>,
     policy: Arc<Policy>,
 }
 
@@ -59,6 +59,31 @@ struct Batch {
     /// When they were handed in.
     came: Boot,
     done: oneshot::Sender<Result<(), Arc<IntakeError>>>,
+}
+
+/// A message on its way in.
+#[derive(Clone, Debug)]
+pub struct Incoming {
+    /// What is known of it.
+    pub message: Inbound,
+    /// It cannot be read so far: how to await it.
+    pub awaited: Option<Awaited>,
+}
+
+/// Messages that were handed in: their place before those that are handed in later is certain.
+#[derive(Debug)]
+#[must_use]
+pub struct Committing(oneshot::Receiver<Result<(), Arc<IntakeError>>>);
+
+impl Committing {
+    /// `Ok`: durable, acknowledge them. If the call is dropped they may be committed all the same, which
+    /// dedupe then sees.
+    ///
+    /// # Errors
+    /// [`IntakeError`]: none of them may be acknowledged.
+    pub async fn done(self) -> Result<(), Arc<IntakeError>> {
+        self.0.await.map_err(|_| Arc::new(IntakeError::Closed))?
+    }
 }
 
 /// The task behind an [`Intake`]. Dropping it ends the intake.
@@ -79,11 +104,11 @@ impl Committer {
 
 /// Opens the intake of one term.
 pub fn open(store: Store, fence: Arc<Fence>, trust: Trust, policy: Policy) -> (Intake, Committer) {
-    let (queue, waiting) = mpsc::channel(WAITING);
+    let (way, waiting) = mpsc::channel(WAITING);
     let stop = CancellationToken::new();
     let task = tokio::spawn(commit_all(store, fence, trust, waiting, stop.clone()));
     let intake = Intake {
-        queue,
+        way,
         policy: Arc::new(policy),
     };
     let task = AbortOnDropHandle::new(task);
@@ -93,7 +118,7 @@ pub fn open(store: Store, fence: Arc<Fence>, trust: Trust, policy: Policy) -> (I
 /// An intake that commits nothing and refuses nothing: what a benchmark compares with.
 #[cfg(feature = "simulator")]
 pub fn discard(policy: Policy) -> (Intake, Committer) {
-    let (queue, mut waiting) = mpsc::channel::<Batch>(WAITING);
+    let (way, mut waiting) = mpsc::channel::<Batch>(WAITING);
     let stop = CancellationToken::new();
     let stopped = stop.clone();
     let task = tokio::spawn(async move {
@@ -110,7 +135,7 @@ pub fn discard(policy: Policy) -> (Intake, Committer) {
         }
     });
     let intake = Intake {
-        queue,
+        way,
         policy: Arc::new(policy),
     };
     let task = AbortOnDropHandle::new(task);
@@ -118,26 +143,29 @@ pub fn discard(policy: Policy) -> (Intake, Committer) {
 }
 
 impl Intake {
-    /// Commits `messages` in their order, each as the closed table says. `Ok`: durable, acknowledge
-    /// them. If the call is dropped they may be committed all the same, which dedupe then sees.
+    /// Hands in messages, which are committed in their order, each as the closed table says. One that
+    /// cannot be read is awaited if it would be a job, and forgotten otherwise.
     ///
     /// # Errors
-    /// [`IntakeError`]: none of them may be acknowledged.
-    pub async fn accept(&self, messages: Vec<Inbound>) -> Result<(), Arc<IntakeError>> {
-        let decided = messages
-            .into_iter()
-            .map(|inbound| (dispose(&inbound, &self.policy), inbound));
-        self.commit(decided.collect()).await
-    }
-
-    /// What would become of `message`.
-    pub fn disposition(&self, message: &Inbound) -> Disposition {
-        dispose(message, &self.policy)
+    /// [`IntakeError::Closed`].
+    pub async fn hand_in(&self, incoming: Vec<Incoming>) -> Result<Committing, Arc<IntakeError>> {
+        let decide = |incoming: Incoming| {
+            let disposition = dispose(&incoming.message, &self.policy);
+            match (incoming.awaited, disposition) {
+                (None, disposition) => Some((disposition, incoming.message)),
+                (Some(awaited), Disposition::Failed { .. }) => {
+                    Some((Disposition::Awaited(awaited), incoming.message))
+                }
+                (Some(_), _) => None,
+            }
+        };
+        self.queue(incoming.into_iter().filter_map(decide).collect())
+            .await
     }
 
     /// Whether nothing is taken in any more.
     pub fn is_closed(&self) -> bool {
-        self.queue.is_closed()
+        self.way.is_closed()
     }
 
     /// Commits `messages` of the past in their order, each as `gap` says.
@@ -152,10 +180,13 @@ impl Intake {
         let decided = messages
             .into_iter()
             .map(|inbound| (gap.dispose(&inbound, &self.policy), inbound));
-        self.commit(decided.collect()).await
+        self.queue(decided.collect()).await?.done().await
     }
 
-    async fn commit(&self, decided: Vec<(Disposition, Inbound)>) -> Result<(), Arc<IntakeError>> {
+    async fn queue(
+        &self,
+        decided: Vec<(Disposition, Inbound)>,
+    ) -> Result<Committing, Arc<IntakeError>> {
         let arrivals = decided
             .into_iter()
             .map(|(disposition, inbound)| Arrival {
@@ -168,18 +199,17 @@ impl Intake {
                 inbound,
             })
             .collect();
-        let closed = || Arc::new(IntakeError::Closed);
         let came = Boot::now();
         let (done, outcome) = oneshot::channel();
-        self.queue
+        self.way
             .send(Batch {
                 arrivals,
                 came,
                 done,
             })
             .await
-            .map_err(|_| closed())?;
-        outcome.await.map_err(|_| closed())?
+            .map_err(|_| Arc::new(IntakeError::Closed))?;
+        Ok(Committing(outcome))
     }
 }
 
@@ -276,6 +306,13 @@ async fn commit_one_by_one(
     for arrival in arrivals {
         let one = std::slice::from_ref(arrival);
         let mut outcome = commit_until_trust_ends(store, fence, trust, one).await;
+        if let (Err(Obstacle::Rejected(reason)), Disposition::Awaited(_)) =
+            (&outcome, &arrival.disposition)
+        {
+            warn!(account = %fence.account(), reason, "no place can be kept for a message that cannot be read");
+            results.push(Accepted::Awaited);
+            continue;
+        }
         if let Err(Obstacle::Rejected(reason)) = &outcome {
             warn!(account = %fence.account(), reason, "the store refuses a message: it becomes a failed job");
             arrival.disposition = Disposition::Failed {
@@ -324,6 +361,10 @@ async fn commit_until_trust_ends(
 fn tell(fence: &Fence, arrival: &Arrival, accepted: &Accepted, took: Duration) {
     let account = fence.account();
     let message_id = arrival.identity.id.as_str();
+    if *accepted == Accepted::Awaited {
+        info!(%account, message = message_id, "a message cannot be read: its place is kept for another copy");
+        return;
+    }
     event::emit(Event::Received {
         account,
         message_id,
@@ -363,6 +404,7 @@ fn tell(fence: &Fence, arrival: &Arrival, accepted: &Accepted, took: Duration) {
             account,
             message_id,
         }),
+        Accepted::Awaited => {}
         Accepted::Duplicate => event::emit(Event::DedupeSkipped {
             account,
             message_id,

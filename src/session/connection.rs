@@ -18,6 +18,7 @@ use whatsapp_rust::bot::{Bot, BotHandle};
 use whatsapp_rust::{Client, TokioRuntime};
 
 use super::SessionContext;
+use super::arrivals::Arrivals;
 use super::ballots::Ballots;
 use super::hook::{Hook, InFlight};
 use super::observer::{Observer, Signal};
@@ -97,6 +98,7 @@ pub struct Connection {
     in_flight: InFlight,
     auth: Arc<AuthStore>,
     vow: Vow,
+    arrivals: Arrivals,
     fetches_version: bool,
     _forwarding: whatsapp_rust::client::RawNodeLease,
     _end: EndOnDrop,
@@ -130,6 +132,7 @@ impl Connection {
         let in_flight = InFlight::default();
         let taps = Taps::default();
         let vow = Vow::new(auth.clone());
+        let arrivals = Arrivals::default();
         let factory = TappedFactory {
             inner: WsTransportFactory::new(context.network.clone(), context.trust.clone()),
             taps: taps.clone(),
@@ -141,6 +144,7 @@ impl Connection {
             signals,
             verdict: verdict.clone(),
             vow: vow.clone(),
+            arrivals: arrivals.clone(),
             acquaintances: context.acquaintances.clone(),
         };
         let hook = Hook {
@@ -149,6 +153,7 @@ impl Connection {
                 Errand::Farewell => None,
             },
             in_flight: in_flight.clone(),
+            arrivals: arrivals.clone(),
             broken: taps.broken.clone(),
             answers,
             peers: context.peers.clone(),
@@ -191,6 +196,7 @@ impl Connection {
             in_flight,
             auth: auth.clone(),
             vow,
+            arrivals,
             fetches_version: context.version.get().is_none(),
             _forwarding: forwarding,
         };
@@ -205,6 +211,10 @@ impl Connection {
     /// What must be stored before a message leaves.
     pub(super) fn vow(&self) -> &Vow {
         &self.vow
+    }
+
+    pub(super) fn arrivals(&self) -> &Arrivals {
+        &self.arrivals
     }
 
     /// When something was last heard.

@@ -13,6 +13,7 @@ use wacore_binary::Jid as WireJid;
 use whatsapp_rust::{Client, InboundDurabilityHook};
 
 use super::acquaintances::Acquaintances;
+use super::arrivals::Arrivals;
 use super::ballots::Ballots;
 use super::decode;
 use super::observer::Signal;
@@ -58,6 +59,8 @@ pub(super) struct Hook {
     /// Without it nothing is taken in, and so nothing acknowledged.
     pub(super) intake: Option<Intake>,
     pub(super) in_flight: InFlight,
+    /// Where what is taken in gets its order.
+    pub(super) arrivals: Arrivals,
     /// Told when a commit cannot succeed any more.
     pub(super) broken: CancellationToken,
     /// Told which chats wrote, when each message is to be answered.
@@ -92,7 +95,11 @@ impl InboundDurabilityHook for Hook {
             self.acquaintances.note_sender(message);
         }
         let chats = self.answers.as_ref().map(|_| chats_to_answer(&messages));
-        if let Err(error) = intake.accept(messages).await {
+        let committed = match self.arrivals.hand_in(&client, intake, messages).await {
+            Ok(committing) => committing.done().await,
+            Err(error) => Err(error),
+        };
+        if let Err(error) = committed {
             self.broken.cancel();
             return Err(anyhow::anyhow!("{error}"));
         }

@@ -2,7 +2,8 @@
 //!
 //! The auth store finds them on the one path where they would be lost in silence: the library sees a
 //! ciphertext that it has decrypted before, and no row of it. [`StoreLedger`] answers whether we have
-//! the message, and notes durably when we do not. [`sweep`] does the asking, from a task that holds
+//! the message, and notes durably when we do not. Those that could not be decrypted come by way of
+//! [`super::arrivals`]. [`sweep`] does the asking, from a task that holds
 //! none of the library's locks.
 
 use std::sync::Arc;
@@ -11,16 +12,12 @@ use std::time::Duration;
 use async_trait::async_trait;
 use auth_store::{InboundId, InboundLedger, LedgerError, Missing};
 use tracing::{info, warn};
-use wacore::types::message::MessageInfo;
 use wacore_binary::builder::NodeBuilder;
-use waproto::whatsapp as wa;
 use whatsapp_rust::{Client, RetryRequestOptions};
 
-use super::hook::{complete, own_party};
-use super::{SessionContext, decode};
+use super::SessionContext;
 use crate::clock;
 use crate::ids::Jid;
-use crate::inbound::disposition::Disposition;
 use crate::inbound::message::{Chat, Party};
 use crate::store::{Fence, Ledger, MissingMessage, MissingNote, Store, StoreError};
 use crate::telemetry::event::{self, Event};
@@ -33,7 +30,7 @@ const WAITS: [Duration; 3] = [
 ];
 /// For a message that cannot be decrypted: the library asks by itself at once, but without keys for a new
 /// session, and a worker that dies forgets that it asked. So we ask too, with keys.
-const UNREAD: Duration = Duration::from_secs(20);
+pub(super) const UNREAD: Duration = Duration::from_secs(20);
 /// After asking for it once, twice; then people are told.
 const UNREAD_WAITS: [Duration; 2] = [Duration::from_mins(2), Duration::from_mins(8)];
 /// How many are handled in one go.
@@ -77,38 +74,6 @@ impl InboundLedger for StoreLedger {
             MissingNote::Settled => Missing::GivenUp,
         })
     }
-}
-
-/// Notes a message that could not be decrypted; the library has asked its sender for another copy.
-/// What would not have become a job is not missed: our own messages, and what the policy refuses.
-///
-/// # Errors
-/// The store's.
-pub(super) async fn note_undecryptable(
-    context: &SessionContext,
-    client: &Arc<Client>,
-    info: &MessageInfo,
-) -> Result<(), StoreError> {
-    let mut unread = decode::inbound(&wa::Message::default(), info, &own_party(client));
-    complete(client, &mut unread.key.sender).await;
-    if !matches!(
-        context.intake.disposition(&unread),
-        Disposition::Failed { .. }
-    ) {
-        return Ok(());
-    }
-    context
-        .store
-        .note_missing(
-            &context.fence,
-            &info.source.chat.to_string(),
-            &info.source.sender.to_string(),
-            &info.id,
-            Ledger::Undecryptable,
-            UNREAD,
-        )
-        .await
-        .map(drop)
 }
 
 /// Asks for what is due, gives up what was asked for long enough.

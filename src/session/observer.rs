@@ -18,6 +18,7 @@ use wacore::types::presence::ReceiptType;
 use wacore_binary::{Jid as WireJid, NodeRef, Server};
 
 use super::acquaintances::Acquaintances;
+use super::arrivals::Arrivals;
 use super::connection::{End, Vow};
 use crate::ids::Jid;
 use crate::inbound::message::Party;
@@ -77,6 +78,8 @@ pub(super) struct Observer {
     pub(super) signals: mpsc::UnboundedSender<Signal>,
     pub(super) verdict: Arc<OnceLock<End>>,
     pub(super) vow: Vow,
+    /// Told in which order messages come, and which cannot be read.
+    pub(super) arrivals: Arrivals,
     /// Told how the account's address book calls people.
     pub(super) acquaintances: Acquaintances,
 }
@@ -116,6 +119,7 @@ impl EventHandler for Observer {
                     self.end(End::Restart);
                 }
                 self.vow.observe(node);
+                self.arrivals.observe(node);
                 self.auth.gate().observe(node);
             }
             Event::PairingQrCode(qr) => self.tell(Signal::Qr(qr.code.clone(), qr.timeout)),
@@ -139,6 +143,7 @@ impl EventHandler for Observer {
                     .gate()
                     .undecryptable(&info.source.sender.to_string(), &info.id);
                 if message.decrypt_fail_mode != DecryptFailMode::Hide {
+                    self.arrivals.unreadable(message);
                     self.tell(Signal::Undecryptable(info.clone()));
                 }
             }

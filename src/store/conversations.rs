@@ -167,6 +167,7 @@ async fn erase_rest(tx: &mut Tx, conv: &str) -> Result<()> {
         "DELETE FROM lanes WHERE conv = $1",
         "DELETE FROM outbox_lanes WHERE conv = $1",
         "DELETE FROM jobs WHERE conv = $1",
+        "DELETE FROM missing WHERE conv = $1",
         "DELETE FROM outbox_attempts WHERE outbox_id IN
            (SELECT outbox_id FROM outbox WHERE conv = $1)",
         "DELETE FROM outbox WHERE conv = $1",

@@ -1,11 +1,12 @@
 //! The one transaction that makes a message ours: fence, dedupe, conversation, lane, job.
 
+mod awaited;
 mod commit;
 pub(super) mod conversation;
 
 use sqlx::query;
 
-use self::commit::{Commit, settle_what_arrived};
+use self::commit::{Commit, NewJob, settle_what_arrived};
 use super::{Fence, Result, Store, Topic, stored};
 use crate::ids::{AccountId, ConversationId, JobId};
 use crate::inbound::disposition::Disposition;
@@ -50,6 +51,8 @@ pub enum Accepted {
     Ignored,
     /// Was here before; nothing was written.
     Duplicate,
+    /// It is not here yet, and its place is kept.
+    Awaited,
 }
 
 impl Store {
@@ -129,16 +132,14 @@ impl Store {
         let placeholder = Inbound::placeholder(&missing.message_id, chat.clone());
         let conversation = commit.conversation(&mut tx, &placeholder).await?;
         let kind = missing.kind.as_str();
-        commit
-            .insert_job(
-                &mut tx,
-                &conversation,
-                kind,
-                &missing.message_id,
-                kind,
-                Some((kind, reason)),
-            )
-            .await?;
+        let job = NewJob {
+            kind,
+            key: &missing.message_id,
+            summary: kind,
+            failed: Some((kind, reason)),
+            order: None,
+        };
+        commit.insert_job(&mut tx, &conversation, job).await?;
         tx.commit().await?;
         Ok(true)
     }

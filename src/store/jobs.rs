@@ -15,6 +15,9 @@
 //! without that, a lane could be left idle with a job that arrived at the same moment. The claim's token
 //! fences the agent's writes, on any worker; no lease is involved.
 //!
+//! A message that came and cannot be read yet has an order too: what came after it in its lane is not
+//! claimed until another copy of it came, or its time is over.
+//!
 //! - [`claim`]: the next jobs; [`finish`]: how a claim ends; [`stale`]: claims that nobody ends
 //! - [`operator`]: retry, fail, cancel, discard, priority; [`dead`]: the dead letters; [`depth`]: how
 //!   much there is
@@ -24,7 +27,7 @@ mod claim;
 mod dead;
 mod depth;
 mod finish;
-mod lane;
+pub(in crate::store) mod lane;
 mod operator;
 mod retries;
 mod stale;

@@ -20,7 +20,7 @@ const CONVERSATIONS: i64 = 200;
 pub struct Retention {
     /// Completed jobs.
     pub jobs: Duration,
-    /// Dedupe rows.
+    /// Dedupe rows, and what is known of messages that were missing.
     pub inbox: Duration,
     /// What people wrote and what was written to them, with their names; jobs that failed, and what
     /// was sent, go with it.
@@ -64,7 +64,7 @@ pub struct Swept {
 }
 
 /// What is deleted by age alone: a table's name, and the statement.
-const BY_AGE: [(&str, &str); 6] = [
+const BY_AGE: [(&str, &str); 7] = [
     (
         "jobs",
         "DELETE FROM jobs WHERE job_id IN (SELECT job_id FROM jobs
@@ -74,6 +74,12 @@ const BY_AGE: [(&str, &str); 6] = [
         "inbox",
         "DELETE FROM inbox WHERE (account_id, key) IN (SELECT account_id, key FROM inbox
            WHERE committed_at < $1 ORDER BY committed_at LIMIT $2)",
+    ),
+    (
+        "missing",
+        "DELETE FROM missing WHERE (account_id, chat, sender, message_id) IN
+           (SELECT account_id, chat, sender, message_id FROM missing
+            WHERE outcome IS NOT NULL AND first_seen < $1 ORDER BY first_seen LIMIT $2)",
     ),
     (
         "jobs",
@@ -124,7 +130,7 @@ impl Store {
         };
         let age = match (sweep.stage, *what) {
             (0, _) => retention.jobs,
-            (_, "inbox") => retention.inbox,
+            (_, "inbox" | "missing") => retention.inbox,
             (_, "events") => retention.events,
             _ => retention.messages,
         };

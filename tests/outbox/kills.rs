@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
+use sqlx::Connection;
 use tokio_util::sync::CancellationToken;
 use whatsapp_worker::store::{ClaimRequest, Completion, JobFilter};
 
@@ -100,10 +101,11 @@ async fn each_reply_is_seen_once_and_in_order_through_kills_of_worker_and_agent(
     }
     stop.cancel();
     let died = agent.await.expect("the agent ends");
-    // Replies go in the order of the jobs, which is that of the commits: a message that was in the worker's hands
-    // when it died may come again behind newer ones.
+    // Replies go in the order of the jobs, which is that of the messages. Only one that could not be read for
+    // longer than its place is kept, since its worker died again and again, is behind newer ones.
     let mut rows = counter.all().await;
-    rows.sort_by(|a, b| a.job_id.cmp(&b.job_id));
+    let places = places(&theatre).await;
+    rows.sort_by_key(|row| row.job_id.as_ref().map(|job| places[job.as_str()]));
     let mut late = 0;
     for (person, written) in people.iter().zip(&written) {
         let own: HashSet<&String> = written.iter().collect();
@@ -137,6 +139,16 @@ async fn each_reply_is_seen_once_and_in_order_through_kills_of_worker_and_agent(
     println!(
         "{engine:?}: {late} messages out of the order they were written in, {total} replies seen once and in order, {kills} kills, {died} dead agents"
     );
+}
+
+/// The places of jobs in their lanes.
+async fn places(theatre: &Theatre) -> BTreeMap<String, (i64, i64)> {
+    let mut past = sqlx::AnyConnection::connect(theatre.store_url()).await;
+    let jobs = sqlx::query_as("SELECT job_id, ord, turn FROM jobs");
+    let jobs = jobs.fetch_all(past.as_mut().expect("connects")).await;
+    let jobs: Vec<(String, i64, i64)> = jobs.expect("answers");
+    let place = |(job, order, turn)| (job, (order, turn));
+    jobs.into_iter().map(place).collect()
 }
 
 /// Of each message that is not in its place: its text, its state, and when the server first accepted it.

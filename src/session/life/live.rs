@@ -17,7 +17,9 @@ use super::Life;
 use super::attempts::Attempts;
 use crate::clock::Boot;
 use crate::ids::Jid;
+use crate::inbound::message::Inbound;
 use crate::outbound::delivery::Evidence;
+use crate::session::arrivals::Arrivals;
 use crate::session::connection::Connection;
 use crate::session::delivery::Delivery;
 use crate::session::observer::Signal;
@@ -38,6 +40,7 @@ pub(super) struct Live<'a> {
     auth: &'a Arc<AuthStore>,
     line: Line,
     delivery: Delivery,
+    arrivals: Arrivals,
     /// Answers, sweeps and rebuilt sessions: they end with the connection.
     tasks: JoinSet<()>,
     /// Pieces of history: a phone sends them once.
@@ -70,6 +73,7 @@ impl<'a> Live<'a> {
         };
         Self {
             delivery: Delivery::start(life.context, line.clone(), life.reins.clone()),
+            arrivals: connection.arrivals().clone(),
             life,
             auth,
             line,
@@ -139,6 +143,13 @@ impl<'a> Live<'a> {
     pub(super) async fn end(&mut self) {
         self.asked = None;
         self.tasks.shutdown().await;
+        // What could not be read of a backlog that did not end.
+        if !self.ready {
+            let left =
+                self.arrivals
+                    .hand_in(&self.line.client, &self.life.context.intake, Vec::new());
+            let _ = tokio::time::timeout(HISTORY, left).await;
+        }
         self.delivery.end().await;
         let told = async { while self.histories.join_next().await.is_some() {} };
         if tokio::time::timeout(HISTORY, told).await.is_err() {
@@ -181,6 +192,7 @@ impl<'a> Live<'a> {
             }
             Signal::OfflineDone => {
                 self.ready = true;
+                self.hand_in(Vec::new()).await;
                 self.delivery.begin();
                 self.serve();
                 for unread in std::mem::take(&mut self.unread) {
@@ -188,9 +200,10 @@ impl<'a> Live<'a> {
                 }
             }
             Signal::Undecryptable(info) => {
-                let client = connection.client();
-                self.life
-                    .told(missing::note_undecryptable(context, client, &info).await);
+                // Of a backlog, what can be read is handed in later, and what cannot with it.
+                if self.ready {
+                    self.hand_in(Vec::new()).await;
+                }
                 if context.peers.unreadable(&info.source) {
                     match self.ready {
                         true => self.rebuild(connection, info),
@@ -200,9 +213,7 @@ impl<'a> Live<'a> {
             }
             Signal::Ungated(batch) => {
                 let messages = hook::decode_all(connection.client(), &batch).await;
-                if let Err(error) = context.intake.accept(messages).await {
-                    warn!(%account, %error, "messages that were acknowledged already could not be committed");
-                }
+                self.hand_in(messages).await;
             }
             Signal::Answer(chat) => self.answer(chat),
             Signal::ServerAck { id, error } => {
@@ -242,6 +253,24 @@ impl<'a> Live<'a> {
         let (client, reins) = (self.line.client.clone(), self.life.reins.clone());
         let serving = tokio::spawn(asked::serve(context, client, reins));
         self.asked = Some(AbortOnDropHandle::new(serving));
+    }
+
+    /// Hands in what the library acknowledges by itself. Its place is certain then; that it is stored is not
+    /// waited for, since acks and receipts come by the same way.
+    async fn hand_in(&mut self, messages: Vec<Inbound>) {
+        let intake = &self.life.context.intake;
+        let handed = self.arrivals.hand_in(&self.line.client, intake, messages);
+        let handed = handed.await;
+        let account = self.life.context.account.clone();
+        self.tasks.spawn(async move {
+            let committed = match handed {
+                Ok(committing) => committing.done().await,
+                Err(error) => Err(error),
+            };
+            if let Err(error) = committed {
+                warn!(%account, %error, "messages that were acknowledged already could not be committed");
+            }
+        });
     }
 
     /// Builds the session anew with the device that wrote `unread`.

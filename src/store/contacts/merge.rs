@@ -11,6 +11,7 @@ use crate::ids::{AccountId, ConversationId};
 use crate::inbound::message::Party;
 use crate::store::columns::address;
 use crate::store::connections::Tx;
+use crate::store::jobs::lane;
 use crate::store::{Result, outbox};
 
 /// A conversation that went, and the one that it went into.
@@ -149,13 +150,12 @@ async fn move_jobs(
         .bind(gone.as_str())
         .execute(&mut *tx)
         .await?;
-    query(
-        "UPDATE lanes SET state = 'ready' WHERE conv = $1 AND state = 'idle'
-         AND EXISTS(SELECT 1 FROM jobs WHERE conv = $1 AND status = 'pending')",
-    )
-    .bind(keep.as_str())
-    .execute(&mut *tx)
-    .await?;
+    query("UPDATE missing SET conv = $1 WHERE conv = $2")
+        .bind(keep.as_str())
+        .bind(gone.as_str())
+        .execute(&mut *tx)
+        .await?;
+    lane::wake_if_any(tx, keep, now).await?;
     query("DELETE FROM lanes WHERE conv = $1")
         .bind(gone.as_str())
         .execute(tx)

@@ -19,10 +19,23 @@ use crate::store::{Fence, Result, StoreError, stored};
 pub(super) struct Commit<'a> {
     pub(super) fence: &'a Fence,
     pub(super) now: i64,
-    expects_missing: bool,
+    pub(super) expects_missing: bool,
     pub(super) conversations: HashMap<Chat, ConversationId>,
     /// Lanes that got work, in no order: one upsert each at the end.
-    ready: HashSet<ConversationId>,
+    pub(super) ready: HashSet<ConversationId>,
+    /// Lanes that may have waited for a message which has come.
+    pub(super) relieved: HashSet<ConversationId>,
+}
+
+/// A job to be.
+pub(super) struct NewJob<'a> {
+    pub(super) kind: &'a str,
+    pub(super) key: &'a str,
+    pub(super) summary: &'a str,
+    /// For people, with the reason and what it says: the lane does not wait for it.
+    pub(super) failed: Option<(&'a str, &'a str)>,
+    /// The order that was kept for it; none: the end of its lane.
+    pub(super) order: Option<i64>,
 }
 
 impl<'a> Commit<'a> {
@@ -34,12 +47,15 @@ impl<'a> Commit<'a> {
             expects_missing: expects_missing(tx, fence).await?,
             conversations: HashMap::new(),
             ready: HashSet::new(),
+            relieved: HashSet::new(),
         })
     }
 
     pub(super) async fn accept(&mut self, tx: &mut Tx, arrival: &Arrival) -> Result<Accepted> {
-        let recovered =
-            self.expects_missing && self.settle_missing(tx, &arrival.identity.id).await?;
+        if let Disposition::Awaited(awaited) = &arrival.disposition {
+            return self.keep_place(tx, arrival, awaited).await;
+        }
+        let recovered = self.settle_missing(tx, &arrival.identity.id).await?;
         let Some(namesakes) = self.namesakes(tx, &arrival.identity).await? else {
             return Ok(Accepted::Duplicate);
         };
@@ -60,29 +76,37 @@ impl<'a> Commit<'a> {
             .await?;
         match &arrival.disposition {
             Disposition::Queued => {
-                let job = self
-                    .insert_job(tx, &conversation, "message", &key, &arrival.summary, None)
-                    .await?;
+                let job = NewJob {
+                    kind: "message",
+                    key: &key,
+                    summary: &arrival.summary,
+                    failed: None,
+                    order: recovered
+                        .as_ref()
+                        .and_then(|recovered| self.kept_order(recovered, &conversation)),
+                };
                 Ok(Accepted::Queued {
-                    job,
+                    job: self.insert_job(tx, &conversation, job).await?,
                     conversation,
-                    recovered,
+                    recovered: recovered.is_some(),
                 })
             }
             Disposition::Failed { reason } => {
-                let job = self
-                    .insert_job(
-                        tx,
-                        &conversation,
-                        "message",
-                        &key,
-                        &arrival.summary,
-                        Some(("malformed", reason)),
-                    )
-                    .await?;
-                Ok(Accepted::Failed { job, conversation })
+                let job = NewJob {
+                    kind: "message",
+                    key: &key,
+                    summary: &arrival.summary,
+                    failed: Some(("malformed", reason)),
+                    order: None,
+                };
+                Ok(Accepted::Failed {
+                    job: self.insert_job(tx, &conversation, job).await?,
+                    conversation,
+                })
             }
-            Disposition::Recorded | Disposition::Ignored(_) => Ok(Accepted::Recorded),
+            Disposition::Recorded | Disposition::Ignored(_) | Disposition::Awaited(_) => {
+                Ok(Accepted::Recorded)
+            }
         }
     }
 
@@ -189,17 +213,14 @@ impl<'a> Commit<'a> {
         Ok(())
     }
 
-    /// Adds a job to the end of its lane. With `failed` it is for people, and the lane does not wait.
+    /// Adds a job to its lane.
     pub(super) async fn insert_job(
         &mut self,
         tx: &mut Tx,
         conversation: &ConversationId,
-        kind: &str,
-        key: &str,
-        summary: &str,
-        failed: Option<(&str, &str)>,
+        new: NewJob<'_>,
     ) -> Result<JobId> {
-        let job = JobId::new();
+        let (job, failed) = (JobId::new(), new.failed);
         query(
             "INSERT INTO jobs(job_id, account_id, conv, ord, kind, key, status, summary, error_reason,
                error_message, created_at, updated_at, finished_at)
@@ -208,11 +229,11 @@ impl<'a> Commit<'a> {
         .bind(job.as_str())
         .bind(self.fence.account().as_str())
         .bind(conversation.as_str())
-        .bind(self.fence.next_order())
-        .bind(kind)
-        .bind(key)
+        .bind(new.order.unwrap_or_else(|| self.fence.next_order()))
+        .bind(new.kind)
+        .bind(new.key)
         .bind(if failed.is_some() { "failed" } else { "pending" })
-        .bind(stored(summary))
+        .bind(stored(new.summary))
         .bind(failed.map(|(reason, _)| reason))
         .bind(failed.map(|(_, message)| stored(message)))
         .bind(self.now)
@@ -227,46 +248,16 @@ impl<'a> Commit<'a> {
 
     /// What this transaction has for one conversation is another's now.
     pub(super) fn moved(&mut self, gone: &ConversationId, keep: &ConversationId) {
-        if self.ready.remove(gone) {
-            self.ready.insert(keep.clone());
+        for lanes in [&mut self.ready, &mut self.relieved] {
+            if lanes.remove(gone) {
+                lanes.insert(keep.clone());
+            }
         }
         for known in self.conversations.values_mut() {
             if known == gone {
                 *known = keep.clone();
             }
         }
-    }
-
-    /// A lane that waits or works stays as it is; an idle one becomes ready. Whether there was any.
-    pub(super) async fn wake_lanes(&self, tx: &mut Tx) -> Result<bool> {
-        let mut any = false;
-        for conversation in &self.ready {
-            any |= query(
-                "INSERT INTO lanes(conv, account_id, state, ready_at) VALUES($1, $2, 'ready', $3)
-                 ON CONFLICT(conv) DO UPDATE SET state = 'ready', ready_at = excluded.ready_at
-                 WHERE lanes.state = 'idle'",
-            )
-            .bind(conversation.as_str())
-            .bind(self.fence.account().as_str())
-            .bind(self.now)
-            .execute(&mut *tx)
-            .await?
-            .rows_affected()
-                > 0;
-        }
-        Ok(any)
-    }
-
-    async fn settle_missing(&self, tx: &mut Tx, message_id: &str) -> Result<bool> {
-        let done = query(
-            "UPDATE missing SET outcome = 'recovered'
-             WHERE account_id = $1 AND message_id = $2 AND outcome IS NULL",
-        )
-        .bind(self.fence.account().as_str())
-        .bind(stored(message_id))
-        .execute(tx)
-        .await?;
-        Ok(done.rows_affected() > 0)
     }
 }
 
