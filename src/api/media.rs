@@ -1,11 +1,13 @@
 //! Files behind messages: fetched from WhatsApp, decrypted and checked, and only then handed out.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use axum::body::Body;
 use axum::extract::State;
 use axum::http::{HeaderValue, header};
 use axum::response::{IntoResponse, Response};
+use futures_util::StreamExt;
 use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 use tokio::sync::Semaphore;
 use tokio_util::io::ReaderStream;
@@ -20,6 +22,8 @@ use crate::session::media::{MediaError, MediaKind, MediaStore};
 
 /// Downloads at once: each may take 2 GiB of the temporary directory.
 const AT_ONCE: usize = 4;
+/// How long a download waits for others to end.
+const PATIENCE: Duration = Duration::from_secs(30);
 
 /// Fetches files for agents.
 #[derive(Clone, Debug)]
@@ -50,7 +54,13 @@ pub async fn download(
         .and_then(|text| serde_json::from_str(&text).ok())
         .ok_or_else(nothing)?;
     let (kind, media) = MediaKind::of(&content).ok_or_else(nothing)?;
-    let _room = api.files.room.acquire().await;
+    let room = api.files.room.clone().acquire_owned();
+    let Ok(Ok(room)) = tokio::time::timeout(PATIENCE, room).await else {
+        return Err(Problem::new(
+            Kind::Unavailable,
+            "other files are being handed out: try again",
+        ));
+    };
     let broken = |error: std::io::Error| {
         info!(%error, "[http] A file cannot be kept for its download");
         Problem::new(
@@ -64,7 +74,9 @@ pub async fn download(
     // Open, it outlives its name, and goes with the answer.
     let file = tokio::fs::File::open(&path).await.map_err(broken)?;
     drop(dir);
-    let body = Body::from_stream(ReaderStream::with_capacity(file, 64 << 10));
+    let pieces = ReaderStream::with_capacity(file, 64 << 10);
+    // The file takes its room on disk until it was handed out.
+    let body = Body::from_stream(pieces.inspect(move |_| _ = &room));
     let mut response = body.into_response();
     let headers = response.headers_mut();
     headers.insert(header::CONTENT_LENGTH, size.into());

@@ -93,9 +93,9 @@ pub(super) async fn accept(
             check_number(api, &account, draft.to.as_ref()).await?;
             let draft = api.prepare(draft).await?;
             let request = request.as_ref();
-            let origin = match (sender, request) {
-                (Sender::Operator(actor), None) => Origin::Operator { actor },
-                (_, request) => Origin::Api { request },
+            let origin = match sender {
+                Sender::Operator(actor) => Origin::Operator { actor, request },
+                Sender::Agent => Origin::Api { request },
             };
             api.store.enqueue_message(&account, &draft, origin).await?
         }

@@ -180,11 +180,9 @@ async fn send(store: &Store, config: &Config, output: Output, wish: Send) -> Res
                     .await
                     .map_err(|error| failed(&error))?;
             }
-            let origin = match &request {
-                Some(request) => Origin::Api {
-                    request: Some(request),
-                },
-                None => Origin::Operator { actor: ACTOR },
+            let origin = Origin::Operator {
+                actor: ACTOR,
+                request: request.as_ref(),
             };
             store.enqueue_message(&wish.account, &draft, origin).await?
         }

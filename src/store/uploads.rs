@@ -200,22 +200,35 @@ impl Store {
     /// # Errors
     /// [`super::StoreError::Unavailable`].
     pub async fn prune_uploads(&self, limit: u32) -> Result<usize> {
-        let stale = self.sql(
-            "SELECT upload_id FROM uploads WHERE used_at < {NOW} - $1
-               AND NOT EXISTS(SELECT 1 FROM outbox o WHERE o.upload_id = uploads.upload_id
-                              AND o.status IN ('pending', 'sending'))
-             ORDER BY used_at LIMIT $2",
-        );
-        let stale: Vec<String> = sqlx::query_scalar(stale)
-            .bind(i64::try_from(UNUSED.as_millis()).unwrap_or(i64::MAX))
+        const STALE: &str = "used_at < {NOW} - $1
+            AND NOT EXISTS(SELECT 1 FROM outbox o WHERE o.upload_id = uploads.upload_id
+                           AND o.status IN ('pending', 'sending'))";
+        let unused = i64::try_from(UNUSED.as_millis()).unwrap_or(i64::MAX);
+        let look = self.sql(&format!(
+            "SELECT upload_id FROM uploads WHERE {STALE} ORDER BY used_at LIMIT $2"
+        ));
+        let stale: Vec<String> = sqlx::query_scalar(look)
+            .bind(unused)
             .bind(i64::from(limit))
             .fetch_all(&self.readers)
             .await?;
+        let mut removed = 0;
         for id in &stale {
-            if let Ok(id) = id.parse() {
-                self.remove_upload(&id).await?;
+            let mut tx = self.begin().await?;
+            // It may have been taken into use since it was found.
+            let remove = tx.sql(&format!(
+                "DELETE FROM uploads WHERE upload_id = $2 AND {STALE}"
+            ));
+            let remove = query(remove).bind(unused).bind(id).execute(&mut tx).await?;
+            if remove.rows_affected() == 1 {
+                query("DELETE FROM upload_chunks WHERE upload_id = $1")
+                    .bind(id)
+                    .execute(&mut tx)
+                    .await?;
+                removed += 1;
             }
+            tx.commit().await?;
         }
-        Ok(stale.len())
+        Ok(removed)
     }
 }

@@ -113,7 +113,7 @@ impl Bench {
     async fn hurry(&self) {
         let due = "UPDATE outbox SET next_attempt_at = created_at WHERE status = 'pending'";
         self.sql(due).await.expect("writes");
-        let open = "UPDATE outbox_lanes SET ready_at = 0, blocked_until = 0 WHERE state = 'ready'";
+        let open = "UPDATE outbox_lanes SET ready_at = 0, blocked_until = 0, paced_until = 0 WHERE state = 'ready'";
         self.sql(open).await.expect("writes");
     }
 }

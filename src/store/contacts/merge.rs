@@ -169,24 +169,27 @@ async fn move_outgoing(
     keep: &ConversationId,
     gone: &ConversationId,
 ) -> Result<()> {
-    let given: Option<(i64, Option<String>, i64)> = sqlx::query_as(
-        "SELECT next_ord, blocked_by, blocked_until FROM outbox_lanes WHERE conv = $1",
+    let given: Option<(i64, Option<String>, i64, i64)> = sqlx::query_as(
+        "SELECT next_ord, blocked_by, blocked_until, paced_until FROM outbox_lanes WHERE conv = $1",
     )
     .bind(gone.as_str())
     .fetch_optional(&mut *tx)
     .await?;
-    let Some((given, blocked_by, blocked_until)) = given else {
+    let Some((given, blocked_by, blocked_until, paced_until)) = given else {
         return Ok(());
     };
     // The later wait of both holds: what waits for its next attempt must not be overtaken.
     let behind: i64 = sqlx::query_scalar(
-        "INSERT INTO outbox_lanes(conv, account_id, state, ready_at, next_ord, blocked_by, blocked_until)
-         VALUES($1, $2, 'idle', 0, $3, $4, $5)
+        "INSERT INTO outbox_lanes(conv, account_id, state, ready_at, next_ord, blocked_by, blocked_until,
+           paced_until)
+         VALUES($1, $2, 'idle', 0, $3, $4, $5, $6)
          ON CONFLICT(conv) DO UPDATE SET next_ord = outbox_lanes.next_ord + excluded.next_ord,
            blocked_by = CASE WHEN excluded.blocked_until > outbox_lanes.blocked_until
              THEN excluded.blocked_by ELSE outbox_lanes.blocked_by END,
            blocked_until = CASE WHEN excluded.blocked_until > outbox_lanes.blocked_until
-             THEN excluded.blocked_until ELSE outbox_lanes.blocked_until END
+             THEN excluded.blocked_until ELSE outbox_lanes.blocked_until END,
+           paced_until = CASE WHEN excluded.paced_until > outbox_lanes.paced_until
+             THEN excluded.paced_until ELSE outbox_lanes.paced_until END
          RETURNING next_ord",
     )
     .bind(keep.as_str())
@@ -194,6 +197,7 @@ async fn move_outgoing(
     .bind(given)
     .bind(blocked_by)
     .bind(blocked_until)
+    .bind(paced_until)
     .fetch_one(&mut *tx)
     .await?;
     query("UPDATE outbox SET conv = $1, ord = ord + $3 WHERE conv = $2")

@@ -30,10 +30,12 @@ pub enum Origin<'a> {
         /// The key.
         request: Option<&'a Request>,
     },
-    /// A person at the command line. It is audited.
+    /// A person, at the command line or by the API. It is audited.
     Operator {
         /// Who.
         actor: &'a str,
+        /// As for [`Origin::Api`].
+        request: Option<&'a Request>,
     },
 }
 
@@ -43,6 +45,13 @@ impl Origin<'_> {
             Self::Reply { .. } => "reply",
             Self::Api { .. } => "api",
             Self::Operator { .. } => "operator",
+        }
+    }
+
+    const fn request(&self) -> Option<&Request> {
+        match *self {
+            Self::Api { request } | Self::Operator { request, .. } => request,
+            Self::Reply { .. } => None,
         }
     }
 }
@@ -132,10 +141,7 @@ impl Store {
         origin: Origin<'_>,
     ) -> Result<Enqueued> {
         let mut tx = self.begin().await?;
-        if let Origin::Api {
-            request: Some(request),
-        } = origin
-        {
+        if let Some(request) = origin.request() {
             let known: Option<(String, String)> = sqlx::query_as(KNOWN_REQUEST)
                 .bind(account.as_str())
                 .bind(&request.key)
@@ -162,7 +168,7 @@ impl Store {
             return Ok(Enqueued::NoConversation);
         };
         let id = insert_outgoing(&mut tx, account, &conv, draft, origin, now).await?;
-        if let Origin::Operator { actor } = origin {
+        if let Origin::Operator { actor, .. } = origin {
             let detail = format!("{} in {}", id.as_str(), conv.as_str());
             let line = accounts::entry(account, actor, "outbox.queued", &detail);
             audit::write(&mut tx, line).await?;
@@ -257,10 +263,7 @@ pub(in crate::store) async fn insert_outgoing(
         Origin::Reply { job, index } => (Some(job.as_str()), Some(index)),
         Origin::Api { .. } | Origin::Operator { .. } => (None, None),
     };
-    let request = match origin {
-        Origin::Api { request } => request,
-        Origin::Reply { .. } | Origin::Operator { .. } => None,
-    };
+    let request = origin.request();
     let content = serde_json::to_string(draft).expect("a draft has string keys and finite numbers");
     query(
         "INSERT INTO outbox(outbox_id, account_id, conv, ord, message_id, content, source, job_id,
