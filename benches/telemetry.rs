@@ -21,9 +21,9 @@ use whatsapp_worker::ids::AccountId;
 use whatsapp_worker::rehearsal::{Stage, Worker, give_credentials};
 use whatsapp_worker::store::{Store, StoreOptions};
 
-const BACKLOG: usize = 3_000;
+const BACKLOG: usize = 10_000;
 const CHATS: usize = 50;
-const ROUNDS: usize = 5;
+const ROUNDS: usize = 7;
 const ACCOUNTS: usize = 1_000;
 const SCRAPES: usize = 20;
 const PATIENCE: Duration = Duration::from_secs(180);
@@ -109,9 +109,10 @@ async fn drain(telling: bool) -> Cost {
     let binary = Path::new(env!("CARGO_BIN_EXE_whatsapp-worker"));
     let mut stage = Stage::set(binary, dir.path(), &sim.url(), sim.ca_pem()).expect("writes");
     let (url, _serving) = sink().await;
+    let scraped = free_port().await;
     let settings: &[(&str, &str)] = if telling {
         &[
-            ("METRICS_LISTEN", "127.0.0.1:0"),
+            ("METRICS_LISTEN", &scraped),
             ("AXIOM_DATASET", "bench"),
             ("AXIOM_TOKEN", "xaat-0123456789abcdef"),
             ("AXIOM_URL", &url),
@@ -142,9 +143,10 @@ async fn drain(telling: bool) -> Cost {
     };
     let ids: Vec<String> = (0..BACKLOG).map(write).collect();
     let device = shop.companions()[0];
-    let mut worker = stage.start("bench").expect("starts");
-    let _scraping =
-        telling.then(|| AbortOnDropHandle::new(tokio::spawn(keep_scraping(place(&worker)))));
+    let log = std::fs::File::create(dir.path().join("log")).expect("writes");
+    let mut worker = stage.start_unheard("bench", log).expect("starts");
+    let scraping = keep_scraping(format!("http://{scraped}/metrics"));
+    let _scraping = telling.then(|| AbortOnDropHandle::new(tokio::spawn(scraping)));
     sim.wait_delivered(&shop, device, &ids[0], PATIENCE)
         .await
         .expect("a receipt in time");
@@ -181,17 +183,22 @@ fn place(worker: &Worker) -> impl Future<Output = String> + use<> {
     }
 }
 
-async fn scrape(url: &str) -> (Duration, usize) {
-    let began = Instant::now();
-    let answer = reqwest::get(url).await.expect("it listens");
-    let text = answer.text().await.expect("a text");
-    (began.elapsed(), text.lines().count())
+async fn free_port() -> String {
+    let listener = tokio::net::TcpListener::bind(("127.0.0.1", 0)).await;
+    let listener = listener.expect("loopback has free ports");
+    listener.local_addr().expect("bound").to_string()
 }
 
-async fn keep_scraping(place: impl Future<Output = String>) {
-    let place = place.await;
+async fn scrape(url: &str) -> reqwest::Result<(Duration, usize)> {
+    let began = Instant::now();
+    let text = reqwest::get(url).await?.text().await?;
+    Ok((began.elapsed(), text.lines().count()))
+}
+
+async fn keep_scraping(url: String) {
     loop {
-        scrape(&place).await;
+        // It may not listen yet.
+        let _ = scrape(&url).await;
         tokio::time::sleep(Duration::from_secs(1)).await;
     }
 }
@@ -226,7 +233,7 @@ async fn scrapes() {
     for _ in 0..SCRAPES {
         // Longer than what was read of the store is shown again.
         tokio::time::sleep(Duration::from_millis(1_200)).await;
-        let (one, lines) = scrape(&place).await;
+        let (one, lines) = scrape(&place).await.expect("it listens");
         took.push(one.as_secs_f64() * 1_000.0);
         count = lines;
     }

@@ -147,6 +147,22 @@ impl Stage {
             _reader: AbortOnDropHandle::new(reader),
         })
     }
+
+    /// As [`Stage::start`], but the log goes to `log` and nobody reads it: reading takes its time from the
+    /// worker.
+    ///
+    /// # Errors
+    /// The binary cannot be run.
+    pub fn start_unheard(&self, name: &str, log: std::fs::File) -> std::io::Result<Worker> {
+        let mut command = self.command(name, &["run"]);
+        let child = command.stdout(log).stderr(Stdio::inherit()).spawn()?;
+        Ok(Worker {
+            name: name.to_owned(),
+            child,
+            lines: watch::channel(Vec::new()).1,
+            _reader: AbortOnDropHandle::new(tokio::spawn(async {})),
+        })
+    }
 }
 
 /// A running worker. Dropping it kills it.

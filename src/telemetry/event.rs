@@ -270,24 +270,41 @@ impl Event<'_> {
 /// Emits `event` to every sink, and counts it.
 pub fn emit(event: Event<'_>) {
     meters::count(&event);
-    let (name, line, payload) = event.parts();
-    let told = Told {
-        name,
-        level: event.level(),
-        routine: event.is_routine(),
-        line: &line,
-        payload: &payload,
-    };
-    outlets::offer(&told);
-    let payload = payload.to_string();
-    match told.level {
-        Level::Info => tracing::info!(target: TARGET, event = name, payload, "{line}"),
-        Level::Warn => tracing::warn!(target: TARGET, event = name, payload, "{line}"),
-        Level::Error => tracing::error!(target: TARGET, event = name, payload, "{line}"),
+    let level = event.level();
+    if !is_shown(level) && !outlets::any() {
+        return;
     }
+    let (name, line, payload) = event.parts();
+    let routine = event.is_routine();
+    let tell = |name, payload| {
+        let told = Told {
+            name,
+            level,
+            routine,
+            line: &line,
+            payload,
+        };
+        let record = outlets::offer(told);
+        let json = record.json.as_str();
+        match level {
+            Level::Info => tracing::info!(target: TARGET, event = name, json, "{line}"),
+            Level::Warn => tracing::warn!(target: TARGET, event = name, json, "{line}"),
+            Level::Error => tracing::error!(target: TARGET, event = name, json, "{line}"),
+        }
+    };
     if let Event::SessionError { .. } = event {
-        let name = SESSION_ERROR_ALIAS;
-        outlets::offer(&Told { name, ..told });
-        tracing::error!(target: TARGET, event = SESSION_ERROR_ALIAS, payload, "{line}");
+        tell(name, payload.clone());
+        tell(SESSION_ERROR_ALIAS, payload);
+    } else {
+        tell(name, payload);
+    }
+}
+
+/// Whether the log has room for it.
+fn is_shown(level: Level) -> bool {
+    match level {
+        Level::Info => tracing::enabled!(target: TARGET, tracing::Level::INFO),
+        Level::Warn => tracing::enabled!(target: TARGET, tracing::Level::WARN),
+        Level::Error => tracing::enabled!(target: TARGET, tracing::Level::ERROR),
     }
 }

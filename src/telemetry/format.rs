@@ -37,6 +37,9 @@ where
         if tells_too_much(target, level) || (self.human && fields.is_alias()) {
             return Ok(());
         }
+        if let (false, Some(json)) = (self.human, &fields.json) {
+            return writeln!(writer, "{json}");
+        }
         let line = if self.human {
             fields.human(level, target)
         } else {
@@ -49,7 +52,8 @@ where
 #[derive(Default)]
 struct Fields {
     message: String,
-    payload: Option<Map<String, Value>>,
+    /// An event as its sinks get it: scrubbed, and one line already.
+    json: Option<String>,
     rest: Map<String, Value>,
     target: Option<String>,
 }
@@ -58,7 +62,7 @@ impl Fields {
     fn put(&mut self, field: &Field, value: Value) {
         match (field.name(), value) {
             ("message", Value::String(text)) => self.message = text,
-            ("payload", Value::String(text)) => self.payload = serde_json::from_str(&text).ok(),
+            ("json", Value::String(text)) => self.json = Some(text),
             // Records of the `log` crate carry their real target as a field.
             ("log.target", Value::String(text)) => self.target = Some(text),
             (name, _) if name.starts_with("log.") => {}
@@ -78,11 +82,8 @@ impl Fields {
         line.insert("_time".into(), clock::rfc3339(clock::wall_ms()).into());
         line.insert("level".into(), level.as_str().to_lowercase().into());
         line.insert("message".into(), self.message.into());
-        if !self.rest.contains_key("event") {
-            line.insert("target".into(), target.into());
-        }
+        line.insert("target".into(), target.into());
         line.extend(self.rest);
-        line.extend(beside_the_line(self.payload.unwrap_or_default()));
         Value::Object(line).to_string()
     }
 
@@ -102,15 +103,6 @@ impl Fields {
         }
         line
     }
-}
-
-/// A payload that has a `message` of its own has it as `error` beside the line for people, which is what
-/// operators search for.
-pub(super) fn beside_the_line(mut payload: Map<String, Value>) -> Map<String, Value> {
-    if let Some(own) = payload.remove("message") {
-        payload.insert("error".to_owned(), own);
-    }
-    payload
 }
 
 impl Visit for Fields {

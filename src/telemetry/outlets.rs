@@ -10,7 +10,6 @@ use serde_json::{Map, Value};
 use tokio::sync::mpsc;
 use uuid::Uuid;
 
-use super::format::beside_the_line;
 use super::meters;
 use super::scrub::scrub;
 use crate::clock;
@@ -45,7 +44,7 @@ impl Level {
 }
 
 /// What is told of an event.
-#[derive(Clone, Debug)]
+#[derive(Debug)]
 pub struct Told<'a> {
     /// Its name.
     pub name: &'static str,
@@ -56,7 +55,7 @@ pub struct Told<'a> {
     /// For people.
     pub line: &'a str,
     /// Its fields.
-    pub payload: &'a Value,
+    pub payload: Value,
 }
 
 /// An event as it leaves the process: scrubbed, in the envelope of the log.
@@ -85,30 +84,33 @@ impl Record {
             level: Level::Info,
             routine,
             line,
-            payload: &Value::Null,
+            payload: Value::Null,
         };
-        Self::new("w", &told)
+        Self::new(Some("w"), told)
     }
 
-    /// What `worker` tells now.
-    pub fn new(worker: &str, told: &Told<'_>) -> Self {
+    /// What `worker`, once it has a name, tells now.
+    pub fn new(worker: Option<&str>, told: Told<'_>) -> Self {
         let id = format!("evt_{}", Uuid::now_v7().simple());
+        let account = told.payload.get("accountId").and_then(Value::as_str);
+        let account = account.map(str::to_owned);
         let mut line = Map::new();
         line.insert("_time".into(), clock::rfc3339(clock::wall_ms()).into());
         line.insert("level".into(), told.level.as_str().into());
         line.insert("message".into(), told.line.into());
         line.insert("event".into(), told.name.into());
         if let Value::Object(fields) = told.payload {
-            line.extend(beside_the_line(fields.clone()));
+            line.extend(beside_the_line(fields));
         }
         line.insert("id".into(), id.as_str().into());
-        line.insert("worker".into(), worker.into());
-        let account = told.payload.get("accountId").and_then(Value::as_str);
+        if let Some(worker) = worker {
+            line.insert("worker".into(), worker.into());
+        }
         Self {
             id,
             name: told.name,
             level: told.level,
-            account: account.map(str::to_owned),
+            account,
             routine: told.routine,
             json: scrub(&Value::Object(line).to_string(), false).into_owned(),
         }
@@ -228,8 +230,8 @@ static OPEN: RwLock<Option<Open>> = RwLock::new(None);
 /// From now on events go to `outlets` too, as told by `worker`.
 pub fn open(worker: &OwnerId, outlets: Vec<Outlet>) {
     let worker = worker.as_str().to_owned();
-    let open = (!outlets.is_empty()).then_some(Open { worker, outlets });
-    *OPEN.write().unwrap_or_else(PoisonError::into_inner) = open;
+    let open = Open { worker, outlets };
+    *OPEN.write().unwrap_or_else(PoisonError::into_inner) = Some(open);
 }
 
 /// No event goes anywhere any more: the queues end behind their last record.
@@ -237,13 +239,30 @@ pub fn close() {
     *OPEN.write().unwrap_or_else(PoisonError::into_inner) = None;
 }
 
-/// Hands an event to every open outlet.
-pub(super) fn offer(told: &Told<'_>) {
+/// Whether events go anywhere beside the log.
+pub(super) fn any() -> bool {
     let open = OPEN.read().unwrap_or_else(PoisonError::into_inner);
-    if let Some(Open { worker, outlets }) = &*open {
-        let record = Arc::new(Record::new(worker, told));
-        outlets.iter().for_each(|outlet| outlet.offer(&record));
+    open.as_ref().is_some_and(|open| !open.outlets.is_empty())
+}
+
+/// Hands an event to every open outlet, and to the caller.
+pub(super) fn offer(told: Told<'_>) -> Arc<Record> {
+    let open = OPEN.read().unwrap_or_else(PoisonError::into_inner);
+    let worker = open.as_ref().map(|open| open.worker.as_str());
+    let record = Arc::new(Record::new(worker, told));
+    for outlet in open.iter().flat_map(|open| &open.outlets) {
+        outlet.offer(&record);
     }
+    record
+}
+
+/// A payload that has a `message` of its own has it as `error` beside the line for people, which is what
+/// operators search for.
+fn beside_the_line(mut payload: Map<String, Value>) -> Map<String, Value> {
+    if let Some(own) = payload.remove("message") {
+        payload.insert("error".to_owned(), own);
+    }
+    payload
 }
 
 #[cfg(test)]
@@ -252,7 +271,7 @@ mod tests {
 
     use super::*;
 
-    fn record(line: &str, payload: &Value) -> Record {
+    fn record(line: &str, payload: Value) -> Record {
         let told = Told {
             name: "whatsapp.session.error",
             level: Level::Error,
@@ -260,13 +279,13 @@ mod tests {
             line,
             payload,
         };
-        Record::new("w#1", &told)
+        Record::new(Some("w#1"), told)
     }
 
     #[test]
     fn a_record_leaves_in_the_envelope_of_the_log_and_without_addresses() {
         let payload = json!({"accountId": "shop", "epoch": 12_345_678, "message": "no 4915112345678:3@s.whatsapp.net"});
-        let record = record("failed for 4915112345678@s.whatsapp.net", &payload);
+        let record = record("failed for 4915112345678@s.whatsapp.net", payload);
         let line: Value = serde_json::from_str(&record.json).expect("JSON");
         assert_eq!(line["message"], "failed for …78@s.whatsapp.net");
         assert_eq!(line["error"], "no …78:3@s.whatsapp.net");
@@ -290,20 +309,20 @@ mod tests {
     }
 
     fn record_of_line(line: &str) -> Value {
-        serde_json::from_str(&record(line, &json!({})).json).expect("JSON")
+        serde_json::from_str(&record(line, json!({})).json).expect("JSON")
     }
 
     #[tokio::test]
     async fn a_full_queue_takes_no_more_and_counts_what_it_did_not_take() {
         let losses = Losses::of("test");
         let (outlet, mut queue) = Outlet::new(losses.clone(), |_| true);
-        let one = Arc::new(record("one", &json!({})));
+        let one = Arc::new(record("one", json!({})));
         for _ in 0..QUEUE {
             outlet.offer(&one);
         }
         assert_eq!(losses.total(), 0);
         outlet.offer(&one);
-        outlet.offer(&Arc::new(record(&"x".repeat(LARGEST), &json!({}))));
+        outlet.offer(&Arc::new(record(&"x".repeat(LARGEST), json!({}))));
         assert_eq!(losses.total(), 2);
         drop(outlet);
         let mut taken = 0;

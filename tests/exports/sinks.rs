@@ -61,9 +61,9 @@ impl Process {
             level: Level::Info,
             routine: true,
             line,
-            payload: &json!({"accountId": "shop"}),
+            payload: json!({"accountId": "shop"}),
         };
-        let record = Arc::new(Record::new("w#1", &told));
+        let record = Arc::new(Record::new(Some("w#1"), told));
         self.outlets.iter().for_each(|outlet| outlet.offer(&record));
     }
 
