@@ -20,6 +20,8 @@ function program() {
 
 export function chromium() {
   return puppeteer.launch({
+    // It ends when whoever drives it does, however that one ends.
+    pipe: true,
     executablePath: program(),
     // The tests may run as root, where its sandbox does not work. No host but this one has a name.
     args: ['--no-sandbox', '--disable-gpu', '--disable-dev-shm-usage', '--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE 127.0.0.1'],
