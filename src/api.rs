@@ -39,7 +39,6 @@ use axum::middleware::{self, Next};
 use axum::response::Response;
 use tokio_util::sync::CancellationToken;
 
-use self::admin::Tickets;
 use self::auth::Guard;
 use self::media::Files;
 use self::openapi::Description;
@@ -72,7 +71,6 @@ pub struct Api {
     accepting: Accepting,
     files: Files,
     /// Links that show a code which links, once.
-    tickets: Tickets,
     /// The webhooks of this process's file.
     listed: Arc<[Webhook]>,
     /// Cancelled when the process stops.
@@ -93,7 +91,6 @@ impl Api {
             queue: desk.queue.clone(),
             accepting: desk.accepting.clone(),
             files: Files::new(media),
-            tickets: Tickets::default(),
             listed: listed.into(),
             stop,
         }

@@ -144,7 +144,7 @@ impl fmt::Debug for Token {
 /// A WhatsApp address, e.g. `4915…@s.whatsapp.net`, `…@lid`, `…@g.us`, without a device part unless
 /// said. `Display` and `Debug` mask the user part; [`Jid::as_str`] gives the whole, for the store,
 /// the queue and the wire, never for a log.
-#[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize, utoipa::ToSchema)]
 #[serde(transparent)]
 pub struct Jid(String);
 
@@ -236,7 +236,9 @@ pub fn mask(user: &str) -> String {
 }
 
 /// A conversation of one account: the lane its jobs queue in.
-#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[derive(
+    Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize, utoipa::ToSchema,
+)]
 #[serde(transparent)]
 pub struct ConversationId(pub String);
 
@@ -259,7 +261,9 @@ impl Default for ConversationId {
 }
 
 /// A piece of agent work.
-#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[derive(
+    Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize, utoipa::ToSchema,
+)]
 #[serde(transparent)]
 pub struct JobId(pub String);
 
@@ -305,7 +309,9 @@ impl Default for JobId {
 }
 
 /// A file in the store that waits to be sent.
-#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[derive(
+    Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize, utoipa::ToSchema,
+)]
 #[serde(try_from = "String", into = "String")]
 pub struct UploadId(String);
 
@@ -348,7 +354,9 @@ impl From<UploadId> for String {
 }
 
 /// A message in the outbox.
-#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[derive(
+    Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize, utoipa::ToSchema,
+)]
 #[serde(transparent)]
 pub struct OutboxId(pub String);
 

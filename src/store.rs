@@ -47,6 +47,7 @@ mod retention;
 mod said;
 mod schema;
 mod sqlite;
+mod tickets;
 mod uploads;
 mod webhooks;
 mod workers;

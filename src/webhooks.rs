@@ -60,10 +60,11 @@ impl Webhook {
 }
 
 /// What an operator sets of a webhook, in the file and by the API.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Target {
     /// Where to.
+    #[schema(value_type = String)]
     pub url: HookUrl,
     /// Of which accounts; none: of all.
     #[serde(skip_serializing_if = "Option::is_none")]

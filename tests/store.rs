@@ -34,6 +34,7 @@ mod outbox;
 mod places;
 mod schema;
 mod server;
+mod tickets;
 mod uploads;
 mod webhooks;
 mod workers;

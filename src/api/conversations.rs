@@ -1,15 +1,16 @@
 //! What was said before, and signs that somebody is there.
 
 use axum::extract::State;
-use serde::Deserialize;
-use serde_json::{Value, json};
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+use utoipa::ToSchema;
 
 use super::body::{Query, number};
 use super::path::Path;
 use super::problem::Problem;
 use super::{Api, present};
 use crate::ids::ConversationId;
-use crate::store::{Counterpart, Cursor};
+use crate::store::{Counterpart, Cursor, Turn};
 
 const MOST: i64 = 200;
 const USUAL: i64 = 50;
@@ -30,7 +31,7 @@ pub async fn messages(
     State(api): State<Api>,
     Path(id): Path<String>,
     Query(page): Query<Page>,
-) -> Result<axum::Json<Value>, Problem> {
+) -> Result<axum::Json<History>, Problem> {
     let conversation = find(&api, id).await?;
     let limit = page.limit.unwrap_or(USUAL);
     if !(1..=MOST).contains(&limit) {
@@ -54,9 +55,22 @@ pub async fn messages(
         .iter()
         .map(|turn| present::turn(account, turn))
         .collect();
-    Ok(axum::Json(
-        json!({"conversation": conversation, "messages": messages, "before": next}),
-    ))
+    Ok(axum::Json(History {
+        conversation,
+        messages,
+        before: next,
+    }))
+}
+
+/// What was said in a conversation.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct History {
+    conversation: Counterpart,
+    /// The newest first; files are links.
+    #[schema(value_type = Vec<Turn>)]
+    messages: Vec<Value>,
+    /// Ask with it for what was said before; none: this was the first.
+    before: Option<String>,
 }
 
 pub(super) async fn find(api: &Api, id: String) -> Result<Counterpart, Problem> {

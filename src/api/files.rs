@@ -5,10 +5,12 @@ use axum::body::Body;
 use axum::extract::State;
 use axum::http::{HeaderMap, StatusCode, header};
 use percent_encoding::percent_decode_str;
-use serde_json::{Value, json};
+use serde::Serialize;
+use utoipa::ToSchema;
 
 use super::problem::{Kind, Problem};
 use super::{Answer, Api};
+use crate::ids::UploadId;
 use crate::outbound::media::MediaProblem;
 use crate::outbound::message::Draft;
 
@@ -23,12 +25,25 @@ impl Api {
     }
 }
 
+/// A file that waits to be sent.
+#[derive(Debug, Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct Uploaded {
+    /// Its id, for `media` of a message.
+    upload: UploadId,
+    mime_type: String,
+    file_name: Option<String>,
+    size: u64,
+    /// Hexadecimal.
+    sha256: String,
+}
+
 /// `POST /v1/uploads`: the body is the file, `Content-Type` its type.
 pub async fn upload(
     State(api): State<Api>,
     headers: HeaderMap,
     body: Body,
-) -> Result<Answer<Value>, Problem> {
+) -> Result<Answer<Uploaded>, Problem> {
     let text = |name: &str| headers.get(name).and_then(|value| value.to_str().ok());
     let name = text(FILE_NAME).map(|name| percent_decode_str(name).decode_utf8_lossy());
     let mime_type = text(header::CONTENT_TYPE.as_str());
@@ -45,13 +60,13 @@ pub async fn upload(
             }
             problem => refused(problem, "the file"),
         })?;
-    let shown = json!({
-        "upload": upload.id,
-        "mimeType": upload.mime_type,
-        "fileName": upload.name,
-        "size": upload.size,
-        "sha256": upload.sha256,
-    });
+    let shown = Uploaded {
+        upload: upload.id,
+        mime_type: upload.mime_type,
+        file_name: upload.name,
+        size: upload.size,
+        sha256: upload.sha256,
+    };
     Ok((StatusCode::CREATED, Json(shown)))
 }
 

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use axum::extract::State;
 use serde::{Deserialize, Serialize};
-use serde_json::{Value, json};
+use serde_json::Value;
 use utoipa::ToSchema;
 
 use super::body::Json;
@@ -13,7 +13,7 @@ use super::problem::{Kind, Problem};
 use super::{Api, present};
 use crate::ids::{AccountId, ClaimToken, JobId, OutboxId};
 use crate::outbound::message::Draft;
-use crate::store::{ClaimRequest, Completed, Completion, Failed, Failure};
+use crate::store::{Claim, ClaimRequest, Completed, Completion, Failed, Failure};
 
 /// Jobs of one claim, each of another conversation.
 const LIMITS: std::ops::RangeInclusive<u64> = 1..=100;
@@ -39,11 +39,19 @@ pub struct ClaimBody {
     processor_id: Option<String>,
 }
 
+/// Work.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct Claimed {
+    /// Each of another conversation; files are links.
+    #[schema(value_type = Vec<Claim>)]
+    jobs: Vec<Value>,
+}
+
 /// Answers with jobs as soon as there are some, and with none after `waitMs`.
 pub async fn claim(
     State(api): State<Api>,
     Json(body): Json<ClaimBody>,
-) -> Result<axum::Json<Value>, Problem> {
+) -> Result<axum::Json<Claimed>, Problem> {
     let limit = within("limit", body.limit, LIMITS)?.unwrap_or(1);
     let wait = within("waitMs", body.wait_ms, WAITS_MS)?.unwrap_or(0);
     let processor_id = body.processor_id.unwrap_or_else(|| "http".to_owned());
@@ -63,7 +71,7 @@ pub async fn claim(
     let wait = Duration::from_millis(wait);
     let claims = api.queue.claim(&request, wait, &api.stop).await?;
     let jobs: Vec<Value> = claims.iter().map(present::claim).collect();
-    Ok(axum::Json(json!({ "jobs": jobs })))
+    Ok(axum::Json(Claimed { jobs }))
 }
 
 /// Who waits for an account that does not exist waits for ever.
@@ -98,7 +106,7 @@ pub struct HeartbeatBody {
     typing: bool,
 }
 
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, utoipa::ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Kept {
     locked_until: i64,
@@ -137,7 +145,7 @@ pub struct CompleteBody {
     mark_read: bool,
 }
 
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, utoipa::ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Done {
     /// The replies' ids, in order: `GET /v1/messages/{id}`.
@@ -213,7 +221,7 @@ const fn yes() -> bool {
     true
 }
 
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, utoipa::ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct GivenBack {
     /// `pending`, or `failed`: a dead letter.

@@ -7,8 +7,9 @@ use axum::Router;
 use axum::handler::Handler;
 use axum::http::Method;
 use axum::routing::{MethodFilter, on};
-use utoipa::openapi::{RefOr, Schema};
-use utoipa::{IntoParams, ToSchema};
+use utoipa::openapi::schema::{ArrayBuilder, ObjectBuilder};
+use utoipa::openapi::{Ref, RefOr, Schema};
+use utoipa::{IntoParams, PartialSchema, ToSchema};
 
 use super::Api;
 use super::scope::Scope;
@@ -18,14 +19,23 @@ use super::scope::Scope;
 pub(super) struct Operation {
     summary: &'static str,
     status: u16,
-    /// What a success is, unless it is JSON.
-    media: Option<&'static str>,
+    says: Says,
     body: Option<Body>,
     query: Vec<utoipa::openapi::path::Parameter>,
     headers: Vec<(&'static str, &'static str)>,
     schemas: Vec<(String, RefOr<Schema>)>,
     /// Further statuses with their meaning, beside those that every route of its kind has.
     others: Vec<(u16, &'static str)>,
+}
+
+/// What a success says.
+#[derive(Clone)]
+enum Says {
+    /// Some JSON object.
+    Object,
+    Json(Box<RefOr<Schema>>),
+    Media(&'static str),
+    Nothing,
 }
 
 #[derive(Clone)]
@@ -40,7 +50,7 @@ impl Operation {
         Self {
             summary,
             status: 200,
-            media: None,
+            says: Says::Object,
             body: None,
             query: Vec::new(),
             headers: Vec::new(),
@@ -54,6 +64,30 @@ impl Operation {
         T::schemas(&mut self.schemas);
         self.body = Some(Body::Json(Box::new(T::schema())));
         self
+    }
+
+    /// Answers with this as JSON.
+    pub(super) fn answers<T: ToSchema>(mut self) -> Self {
+        self.says = Says::Json(Box::new(self.known::<T>().into()));
+        self
+    }
+
+    /// Answers with a page of these under `name`.
+    pub(super) fn lists<T: ToSchema>(mut self, name: &'static str) -> Self {
+        let rows = ArrayBuilder::new().items(self.known::<T>());
+        let answer = ObjectBuilder::new()
+            .property(name, rows)
+            .required(name)
+            .property("nextCursor", <Option<String>>::schema())
+            .required("nextCursor");
+        self.says = Says::Json(Box::new(answer.into()));
+        self
+    }
+
+    fn known<T: ToSchema>(&mut self) -> Ref {
+        T::schemas(&mut self.schemas);
+        self.schemas.push((T::name().into_owned(), T::schema()));
+        Ref::from_schema_name(T::name())
     }
 
     /// Takes a file.
@@ -82,7 +116,13 @@ impl Operation {
 
     /// A success is no JSON, but this.
     pub(super) fn media(mut self, media: &'static str) -> Self {
-        self.media = Some(media);
+        self.says = Says::Media(media);
+        self
+    }
+
+    /// A success has no body.
+    pub(super) fn says_nothing(mut self) -> Self {
+        self.says = Says::Nothing;
         self
     }
 

@@ -4,8 +4,7 @@ use std::time::Duration;
 
 use axum::extract::State;
 use axum::http::StatusCode;
-use serde::Deserialize;
-use serde_json::{Value, json};
+use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 use super::body::Json;
@@ -62,23 +61,23 @@ impl Wanted {
 }
 
 /// `GET /v1/webhooks`, without secrets.
-pub async fn list(State(api): State<Api>) -> Result<axum::Json<Value>, Problem> {
+pub async fn list(State(api): State<Api>) -> Result<axum::Json<Webhooks>, Problem> {
     let stored = api.store.webhooks().await?;
     let listed = api.listed.iter();
-    let all: Vec<Value> = stored
+    let webhooks = stored
         .iter()
         .filter(|stored| !api.is_listed(&stored.webhook.name))
         .map(shown)
         .chain(listed.map(|webhook| base(webhook, "file")))
         .collect();
-    Ok(axum::Json(json!({ "webhooks": all })))
+    Ok(axum::Json(Webhooks { webhooks }))
 }
 
 /// `GET /v1/webhooks/{name}`, without its secret.
 pub async fn show(
     State(api): State<Api>,
     Path(name): Path<String>,
-) -> Result<axum::Json<Value>, Problem> {
+) -> Result<axum::Json<WebhookView>, Problem> {
     if let Some(webhook) = api.listed.iter().find(|webhook| webhook.name == name) {
         return Ok(axum::Json(base(webhook, "file")));
     }
@@ -89,7 +88,7 @@ pub async fn show(
 pub async fn add(
     State(api): State<Api>,
     Json(mut wanted): Json<Wanted>,
-) -> Result<Answer<Value>, Problem> {
+) -> Result<Answer<WebhookView>, Problem> {
     let name = wanted.name.take();
     let name = name.ok_or_else(|| Problem::field("name", "missing field `name`"))?;
     check_name(&name)?;
@@ -105,7 +104,7 @@ pub async fn add(
         return Err(Problem::new(Kind::Conflict, detail));
     }
     let mut answer = shown(&find(&api, &name).await?);
-    answer["secret"] = secret.reveal().into();
+    answer.secret = Some(secret.reveal().to_owned());
     Ok((StatusCode::CREATED, axum::Json(answer)))
 }
 
@@ -114,7 +113,7 @@ pub async fn change(
     State(api): State<Api>,
     Path(name): Path<String>,
     Json(wanted): Json<Wanted>,
-) -> Result<axum::Json<Value>, Problem> {
+) -> Result<axum::Json<WebhookView>, Problem> {
     api.refuse_listed(&name)?;
     if wanted.name.as_ref().is_some_and(|other| *other != name) {
         return Err(Problem::field("name", "a webhook keeps its name"));
@@ -142,7 +141,7 @@ pub async fn rotate(
     State(api): State<Api>,
     Path(name): Path<String>,
     Json(wanted): Json<Rotation>,
-) -> Result<axum::Json<Value>, Problem> {
+) -> Result<axum::Json<WebhookView>, Problem> {
     api.refuse_listed(&name)?;
     let secret = secret(wanted.secret)?;
     if !api
@@ -153,7 +152,7 @@ pub async fn rotate(
         return Err(unknown(&name));
     }
     let mut answer = shown(&find(&api, &name).await?);
-    answer["secret"] = secret.reveal().into();
+    answer.secret = Some(secret.reveal().to_owned());
     Ok(axum::Json(answer))
 }
 
@@ -202,17 +201,57 @@ fn unknown(name: &str) -> Problem {
     Problem::no_such("webhook", name)
 }
 
-fn shown(stored: &StoredWebhook) -> Value {
-    let mut shown = base(&stored.webhook, "api");
-    shown["previousSecretUntil"] = json!(stored.previous_until);
-    shown["createdAt"] = stored.created_at.into();
-    shown["updatedAt"] = stored.updated_at.into();
-    shown
+/// A webhook.
+#[derive(Debug, Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct WebhookView {
+    name: String,
+    #[serde(flatten)]
+    target: Target,
+    /// `file`, or `api` when it can be changed here.
+    source: &'static str,
+    #[serde(flatten)]
+    stored: Option<Stored>,
+    /// Told when it is made, and never again.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    secret: Option<String>,
 }
 
-fn base(webhook: &Webhook, source: &str) -> Value {
-    let mut shown = json!(webhook.target);
-    shown["name"] = webhook.name.as_str().into();
-    shown["source"] = source.into();
-    shown
+/// What a webhook of the API has more than one of the file.
+#[derive(Debug, Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct Stored {
+    /// Until when the secret before this one signs too, store's clock.
+    previous_secret_until: Option<i64>,
+    /// Store's clock.
+    created_at: i64,
+    /// Store's clock.
+    updated_at: i64,
+}
+
+/// All webhooks.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct Webhooks {
+    webhooks: Vec<WebhookView>,
+}
+
+fn shown(stored: &StoredWebhook) -> WebhookView {
+    WebhookView {
+        stored: Some(Stored {
+            previous_secret_until: stored.previous_until,
+            created_at: stored.created_at,
+            updated_at: stored.updated_at,
+        }),
+        ..base(&stored.webhook, "api")
+    }
+}
+
+fn base(webhook: &Webhook, source: &'static str) -> WebhookView {
+    WebhookView {
+        name: webhook.name.clone(),
+        target: webhook.target.clone(),
+        source,
+        stored: None,
+        secret: None,
+    }
 }

@@ -10,7 +10,7 @@ use crate::ids::Jid;
 
 /// A person in every address form that is known. WhatsApp moves from phone numbers (PN) to hidden
 /// ids (LID), so one person may be seen under either, and which is known changes over time.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize, utoipa::ToSchema)]
 pub struct Party {
     /// `<number>@s.whatsapp.net`, without a device part.
     #[serde(skip_serializing_if = "Option::is_none")]

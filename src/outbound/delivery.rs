@@ -22,7 +22,7 @@ const QUICK: i64 = 3;
 const WAIT: Duration = Duration::from_secs(2);
 
 /// Where a message stands.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, utoipa::ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub enum Status {
     /// Waits to be sent, first or again.
@@ -76,7 +76,7 @@ impl std::str::FromStr for Status {
 
 /// How far a sent message is known to have come. Greater is further; in a group the furthest of its
 /// members counts.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, utoipa::ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub enum Evidence {
     /// The server has it.

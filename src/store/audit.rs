@@ -8,7 +8,7 @@ use super::{Page, PageCursor, Result, Store};
 use crate::ids::{AccountId, Epoch};
 
 /// One line of the audit.
-#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize, utoipa::ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct AuditRow {
     /// Milliseconds, by the store's clock.
@@ -26,7 +26,7 @@ pub struct AuditRow {
 }
 
 /// A line of the audit of all accounts.
-#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize, utoipa::ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct AuditLine {
     /// Its id.

@@ -5,7 +5,7 @@ use sqlx::{Row, query};
 use super::{Result, Store, Topic, audit};
 
 /// How the switch stands.
-#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize, utoipa::ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Controls {
     /// Whether everything is paused.

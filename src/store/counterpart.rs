@@ -8,7 +8,7 @@ use super::{Result, Store};
 use crate::ids::{AccountId, ConversationId, Jid};
 
 /// Who or what an account talks with.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, utoipa::ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Counterpart {
     /// The conversation.

@@ -48,7 +48,7 @@ pub use self::retries::Retries;
 pub use self::stale::Expired;
 
 /// Where a job stands.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize, utoipa::ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub enum JobStatus {
     /// Waits for an agent.
@@ -91,7 +91,7 @@ impl std::str::FromStr for JobStatus {
 }
 
 /// A job without its message.
-#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize, utoipa::ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Job {
     /// Its id.
@@ -131,23 +131,27 @@ pub struct Job {
 }
 
 /// A job with its message.
-#[derive(Clone, Debug, PartialEq, serde::Serialize)]
+#[derive(Clone, Debug, PartialEq, serde::Serialize, utoipa::ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct JobDetail {
     /// The job.
     #[serde(flatten)]
     pub job: Job,
     /// The sender's address, in either form.
+    #[schema(value_type = Object)]
     pub sender: serde_json::Value,
     /// The name that the sender shows.
     pub push_name: Option<String>,
     /// When it was sent, Unix milliseconds.
     pub sent_at: Option<i64>,
     /// [`crate::inbound::message::Content`] as JSON.
+    #[schema(value_type = Option<Object>)]
     pub content: serde_json::Value,
     /// [`crate::inbound::message::Context`] as JSON.
+    #[schema(value_type = Option<Object>)]
     pub context: serde_json::Value,
     /// What the agent completed it with.
+    #[schema(value_type = Option<serde_json::Value>)]
     pub result: Option<serde_json::Value>,
 }
 

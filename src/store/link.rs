@@ -49,7 +49,7 @@ pub struct LinkWish {
 }
 
 /// The session's state as the holder last told it.
-#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize, utoipa::ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct SessionStatus {
     /// E.g. `connected`.

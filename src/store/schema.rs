@@ -14,7 +14,7 @@ use super::{Engine, Result, Store, StoreError};
 use crate::clock::Boot;
 
 /// The text of each migration; its number is its place, from 1.
-const MIGRATIONS: [&str; 10] = [
+const MIGRATIONS: [&str; 11] = [
     include_str!("../../migrations/001_init.sql"),
     include_str!("../../migrations/002_fleet.sql"),
     include_str!("../../migrations/003_auth.sql"),
@@ -25,6 +25,7 @@ const MIGRATIONS: [&str; 10] = [
     include_str!("../../migrations/008_operate.sql"),
     include_str!("../../migrations/009_events.sql"),
     include_str!("../../migrations/010_places.sql"),
+    include_str!("../../migrations/011_tickets.sql"),
 ];
 
 /// The newest migration that this binary knows.

@@ -19,7 +19,7 @@ async fn no_request_that_the_description_allows_gets_an_answer_that_it_does_not_
     let asked = tokio::process::Command::new(schemathesis)
         .args(["run", &format!("{}/openapi.json", desk.0.base)])
         .args(["--header", &format!("x-admin-token: {OPERATOR}")])
-        .args(["--checks", "not_a_server_error,status_code_conformance"])
+        .args(["--checks", "not_a_server_error,status_code_conformance,content_type_conformance,response_schema_conformance"])
         .args(["--max-examples", if full() { "100" } else { "10" }])
         .args(["--seed", &seed().to_string()])
         .args(["--request-timeout", "40", "--no-color"])

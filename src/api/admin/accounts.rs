@@ -5,17 +5,18 @@ use std::collections::HashMap;
 use axum::Json as Answered;
 use axum::extract::State;
 use axum::http::StatusCode;
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use utoipa::{IntoParams, ToSchema};
 
-use super::{ACTOR, leases, pages};
+use super::leases::LeaseView;
+use super::{ACTOR, pages};
 use crate::api::body::{Json, Query, number};
 use crate::api::path::Path;
 use crate::api::problem::Problem;
 use crate::api::{Answer, Api};
 use crate::ids::{AccountId, mask};
-use crate::store::{Account, LeaseRow, QueueDepth, SessionStatus};
+use crate::store::{Account, Controls, LeaseRow, QueueDepth, SessionStatus};
 
 #[derive(Debug, Deserialize, IntoParams)]
 #[serde(deny_unknown_fields)]
@@ -38,6 +39,24 @@ impl Listing {
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct NewAccount {
     account_id: AccountId,
+}
+
+/// An account with all that belongs to it.
+#[derive(Debug, Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct AccountView {
+    account_id: AccountId,
+    enabled: bool,
+    /// No work for agents, and nothing is sent.
+    paused: bool,
+    pause_reason: Option<String>,
+    /// Its number, masked, while it is linked.
+    number: Option<String>,
+    /// When it was linked, store's clock.
+    linked_at: Option<i64>,
+    lease: Option<LeaseView>,
+    session: Option<SessionStatus>,
+    queue: Option<QueueDepth>,
 }
 
 /// `GET /v1/admin/accounts`.
@@ -64,7 +83,7 @@ pub async fn list(
         |account| {
             let queue = queues.iter().find(|queue| queue.account_id == account.id);
             let (lease, session) = (leases.get(&account.id), sessions.get(&account.id));
-            shown(account, lease, session, queue)
+            json!(shown(account, lease, session, queue))
         },
     );
     Ok(answer)
@@ -74,7 +93,7 @@ pub async fn list(
 pub async fn show(
     State(api): State<Api>,
     Path(account): Path<AccountId>,
-) -> Result<Answered<Value>, Problem> {
+) -> Result<Answered<AccountView>, Problem> {
     look(&api, &account).await.map(Answered)
 }
 
@@ -82,7 +101,7 @@ pub async fn show(
 pub async fn add(
     State(api): State<Api>,
     Json(wanted): Json<NewAccount>,
-) -> Result<Answer<Value>, Problem> {
+) -> Result<Answer<AccountView>, Problem> {
     let added = api.store.add_account(&wanted.account_id, ACTOR).await?;
     let status = if added {
         StatusCode::CREATED
@@ -96,7 +115,7 @@ pub async fn add(
 pub async fn enable(
     State(api): State<Api>,
     Path(account): Path<AccountId>,
-) -> Result<Answered<Value>, Problem> {
+) -> Result<Answered<AccountView>, Problem> {
     must_exist(&api, &account).await?;
     api.store.set_enabled(&account, true, ACTOR).await?;
     look(&api, &account).await.map(Answered)
@@ -106,7 +125,7 @@ pub async fn enable(
 pub async fn disable(
     State(api): State<Api>,
     Path(account): Path<AccountId>,
-) -> Result<Answered<Value>, Problem> {
+) -> Result<Answered<AccountView>, Problem> {
     must_exist(&api, &account).await?;
     api.store.set_enabled(&account, false, ACTOR).await?;
     look(&api, &account).await.map(Answered)
@@ -116,7 +135,7 @@ pub async fn disable(
 pub async fn pause(
     State(api): State<Api>,
     Path(account): Path<AccountId>,
-) -> Result<Answered<Value>, Problem> {
+) -> Result<Answered<AccountView>, Problem> {
     must_exist(&api, &account).await?;
     api.store.set_paused(&account, true, ACTOR).await?;
     look(&api, &account).await.map(Answered)
@@ -126,30 +145,25 @@ pub async fn pause(
 pub async fn resume(
     State(api): State<Api>,
     Path(account): Path<AccountId>,
-) -> Result<Answered<Value>, Problem> {
+) -> Result<Answered<AccountView>, Problem> {
     must_exist(&api, &account).await?;
     api.store.set_paused(&account, false, ACTOR).await?;
     look(&api, &account).await.map(Answered)
 }
 
 /// `GET /v1/admin/controls`: the switch above all accounts.
-pub async fn controls(State(api): State<Api>) -> Result<Answered<Value>, Problem> {
-    let controls = api.store.controls().await?;
-    Ok(Answered(json!({
-        "paused": controls.paused,
-        "actor": controls.actor,
-        "since": controls.since,
-    })))
+pub async fn controls(State(api): State<Api>) -> Result<Answered<Controls>, Problem> {
+    Ok(Answered(api.store.controls().await?))
 }
 
 /// `POST /v1/admin/pause`.
-pub async fn pause_all(State(api): State<Api>) -> Result<Answered<Value>, Problem> {
+pub async fn pause_all(State(api): State<Api>) -> Result<Answered<Controls>, Problem> {
     api.store.pause_everything(true, ACTOR).await?;
     controls(State(api)).await
 }
 
 /// `POST /v1/admin/resume`.
-pub async fn resume_all(State(api): State<Api>) -> Result<Answered<Value>, Problem> {
+pub async fn resume_all(State(api): State<Api>) -> Result<Answered<Controls>, Problem> {
     api.store.pause_everything(false, ACTOR).await?;
     controls(State(api)).await
 }
@@ -159,7 +173,7 @@ pub(super) async fn must_exist(api: &Api, account: &AccountId) -> Result<Account
     found.ok_or_else(|| Problem::no_such("account", account.as_str()))
 }
 
-pub(super) async fn look(api: &Api, id: &AccountId) -> Result<Value, Problem> {
+pub(super) async fn look(api: &Api, id: &AccountId) -> Result<AccountView, Problem> {
     let account = must_exist(api, id).await?;
     let lease = api.store.lease(id).await?;
     let session = api.store.session_status(id).await?;
@@ -173,17 +187,17 @@ fn shown(
     lease: Option<&LeaseRow>,
     session: Option<&SessionStatus>,
     queue: Option<&QueueDepth>,
-) -> Value {
+) -> AccountView {
     let number = account.linked_at.and(account.linked.as_ref());
-    json!({
-        "accountId": account.id,
-        "enabled": account.enabled,
-        "paused": account.paused,
-        "pauseReason": account.pause_reason,
-        "number": number.map(|jid| mask(jid.user())),
-        "linkedAt": account.linked_at,
-        "lease": lease.map(leases::shown),
-        "session": session,
-        "queue": queue,
-    })
+    AccountView {
+        account_id: account.id.clone(),
+        enabled: account.enabled,
+        paused: account.paused,
+        pause_reason: account.pause_reason.clone(),
+        number: number.map(|jid| mask(jid.user())),
+        linked_at: account.linked_at,
+        lease: lease.map(LeaseView::of),
+        session: session.cloned(),
+        queue: queue.cloned(),
+    }
 }

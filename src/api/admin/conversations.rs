@@ -2,9 +2,9 @@
 
 use axum::Json as Answered;
 use axum::extract::State;
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
-use utoipa::IntoParams;
+use utoipa::{IntoParams, ToSchema};
 
 use super::{ACTOR, pages};
 use crate::api::Api;
@@ -44,10 +44,10 @@ pub async fn list(
 pub async fn purge(
     State(api): State<Api>,
     Path(id): Path<ConversationId>,
-) -> Result<Answered<Value>, Problem> {
+) -> Result<Answered<Erased>, Problem> {
     let erased = api.store.purge_conversation(&id, ACTOR).await?;
     let messages = erased.ok_or_else(|| Problem::no_such("conversation", id.as_str()))?;
-    Ok(Answered(json!({ "messages": messages })))
+    Ok(Answered(Erased { messages }))
 }
 
 /// `GET /v1/admin/audit`, newest first.
@@ -68,12 +68,34 @@ fn shown(talk: Conversation) -> Value {
     let with = talk
         .address
         .map(|jid| format!("{}@{}", mask(jid.user()), jid.server()));
-    json!({
-        "conversationId": talk.id,
-        "accountId": talk.account,
-        "kind": talk.kind,
-        "with": with,
-        "priority": talk.priority,
-        "lastMessageAt": talk.last_message_at,
+    json!(ConversationView {
+        conversation_id: talk.id,
+        account_id: talk.account,
+        kind: talk.kind,
+        with,
+        priority: talk.priority,
+        last_message_at: talk.last_message_at,
     })
+}
+
+/// A conversation, without what is said in it.
+#[derive(Debug, Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct ConversationView {
+    conversation_id: ConversationId,
+    account_id: AccountId,
+    /// `direct`, `group`, `status`, `broadcast` or `newsletter`.
+    kind: String,
+    /// The other side's address, masked.
+    with: Option<String>,
+    /// -1 after others, 0 as others, 1 before others; none: it had no jobs.
+    priority: Option<i64>,
+    /// Store's clock.
+    last_message_at: i64,
+}
+
+/// What was erased.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct Erased {
+    messages: u64,
 }

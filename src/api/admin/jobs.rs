@@ -2,7 +2,7 @@
 
 use axum::Json as Answered;
 use axum::extract::State;
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use utoipa::{IntoParams, ToSchema};
 
@@ -93,6 +93,26 @@ pub struct PriorityBody {
     priority: i64,
 }
 
+/// How many dead letters are tried again.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct Retried {
+    retried: u64,
+}
+
+/// How many dead letters are off the list.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct Discarded {
+    discarded: u64,
+}
+
+/// A conversation's priority.
+#[derive(Debug, Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct Prioritised {
+    conversation_id: ConversationId,
+    priority: i64,
+}
+
 /// `GET /v1/admin/jobs`, newest first.
 pub async fn list(
     State(api): State<Api>,
@@ -152,20 +172,20 @@ pub async fn dead(
 pub async fn retry_dead(
     State(api): State<Api>,
     Json(wanted): Json<Selection>,
-) -> Result<Answered<Value>, Problem> {
+) -> Result<Answered<Retried>, Problem> {
     check(&api, &wanted).await?;
     let done = api.store.retry_jobs(&wanted.try_into()?, ACTOR).await?;
-    Ok(Answered(json!({ "retried": done })))
+    Ok(Answered(Retried { retried: done }))
 }
 
 /// `POST /v1/admin/dead-letters/discard`.
 pub async fn discard_dead(
     State(api): State<Api>,
     Json(wanted): Json<Selection>,
-) -> Result<Answered<Value>, Problem> {
+) -> Result<Answered<Discarded>, Problem> {
     check(&api, &wanted).await?;
     let done = api.store.discard_jobs(&wanted.try_into()?, ACTOR).await?;
-    Ok(Answered(json!({ "discarded": done })))
+    Ok(Answered(Discarded { discarded: done }))
 }
 
 async fn check(api: &Api, wanted: &Selection) -> Result<(), Problem> {
@@ -228,7 +248,7 @@ pub async fn prioritise(
     State(api): State<Api>,
     Path(conversation): Path<ConversationId>,
     Json(wanted): Json<PriorityBody>,
-) -> Result<Answered<Value>, Problem> {
+) -> Result<Answered<Prioritised>, Problem> {
     if !(-1..=1).contains(&wanted.priority) {
         return Err(Problem::field("priority", "write -1, 0 or 1"));
     }
@@ -242,9 +262,10 @@ pub async fn prioritise(
             conversation.as_str(),
         ));
     }
-    Ok(Answered(
-        json!({"conversationId": conversation, "priority": wanted.priority}),
-    ))
+    Ok(Answered(Prioritised {
+        conversation_id: conversation,
+        priority: wanted.priority,
+    }))
 }
 
 async fn find(api: &Api, id: &JobId) -> Result<JobDetail, Problem> {

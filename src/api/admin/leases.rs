@@ -4,7 +4,7 @@
 use axum::Json as Answered;
 use axum::extract::State;
 use axum::http::StatusCode;
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use utoipa::ToSchema;
 
@@ -16,7 +16,7 @@ use crate::api::problem::{Kind, Problem};
 use crate::api::{Answer, Api};
 use crate::fleet::handing::{self, Refusal};
 use crate::ids::AccountId;
-use crate::store::LeaseRow;
+use crate::store::{AuditRow, LeaseRow, SessionStatus};
 
 /// How many of the last transitions are shown.
 const TRANSITIONS: i64 = 20;
@@ -60,7 +60,7 @@ pub async fn list(
     let rows = api.store.leases().await?;
     let id = |row: &LeaseRow| row.account.as_str().to_owned();
     let rows: Vec<(String, LeaseRow)> = rows.into_iter().map(|row| (id(&row), row)).collect();
-    let show = |(_, row): &(String, LeaseRow)| shown(row);
+    let show = |(_, row): &(String, LeaseRow)| json!(LeaseView::of(row));
     Ok(pages::of_all("leases", rows, bounds, |(id, _)| id, show))
 }
 
@@ -68,7 +68,7 @@ pub async fn list(
 pub async fn show(
     State(api): State<Api>,
     Path(account): Path<AccountId>,
-) -> Result<Answered<Value>, Problem> {
+) -> Result<Answered<LeaseDetail>, Problem> {
     look(&api, &account).await.map(Answered)
 }
 
@@ -77,7 +77,7 @@ pub async fn release(
     State(api): State<Api>,
     Path(account): Path<AccountId>,
     Json(wanted): Json<ReleaseBody>,
-) -> Result<Answer<Value>, Problem> {
+) -> Result<Answer<LeaseDetail>, Problem> {
     if wanted.force {
         handing::take_away(&api.store, &account, ACTOR).await?;
     } else {
@@ -92,28 +92,58 @@ pub async fn transfer(
     State(api): State<Api>,
     Path(account): Path<AccountId>,
     Json(wanted): Json<TransferBody>,
-) -> Result<Answer<Value>, Problem> {
+) -> Result<Answer<LeaseDetail>, Problem> {
     handing::transfer(&api.store, &account, &wanted.to, ACTOR).await?;
     let now = look(&api, &account).await?;
     Ok((StatusCode::ACCEPTED, Answered(now)))
 }
 
-async fn look(api: &Api, account: &AccountId) -> Result<Value, Problem> {
+async fn look(api: &Api, account: &AccountId) -> Result<LeaseDetail, Problem> {
     let (row, _) = handing::look(&api.store, account).await?;
-    let mut shown = shown(&row);
-    shown["session"] = json!(api.store.session_status(account).await?);
-    shown["transitions"] = json!(api.store.audit(account, TRANSITIONS).await?);
-    Ok(shown)
+    Ok(LeaseDetail {
+        lease: LeaseView::of(&row),
+        session: api.store.session_status(account).await?,
+        transitions: api.store.audit(account, TRANSITIONS).await?,
+    })
 }
 
-pub(super) fn shown(row: &LeaseRow) -> Value {
-    json!({
-        "accountId": row.account,
-        "ownerId": row.holder().map(|owner| owner.as_str()),
-        "epoch": row.epoch.0,
-        "beat": row.beat,
-        "expiresAt": row.expires_at,
-        "remainingMs": row.remaining_ms.max(0),
-        "successor": row.successor,
-    })
+/// A lease as it stands.
+#[derive(Debug, Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct LeaseView {
+    account_id: AccountId,
+    /// Who holds it.
+    owner_id: Option<String>,
+    /// Grows with each acquisition.
+    epoch: i64,
+    /// Grows with each heartbeat.
+    beat: i64,
+    /// Store's clock.
+    expires_at: i64,
+    remaining_ms: i64,
+    /// Who is to have it next.
+    successor: Option<String>,
+}
+
+impl LeaseView {
+    pub(super) fn of(row: &LeaseRow) -> Self {
+        Self {
+            account_id: row.account.clone(),
+            owner_id: row.holder().map(|owner| owner.as_str().to_owned()),
+            epoch: row.epoch.0,
+            beat: row.beat,
+            expires_at: row.expires_at,
+            remaining_ms: row.remaining_ms.max(0),
+            successor: row.successor.clone(),
+        }
+    }
+}
+
+/// A lease with its session and its last transitions.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct LeaseDetail {
+    #[serde(flatten)]
+    lease: LeaseView,
+    session: Option<SessionStatus>,
+    transitions: Vec<AuditRow>,
 }

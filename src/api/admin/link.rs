@@ -1,15 +1,12 @@
 //! Linking an account. The code is a credential, so it is not in the answer to a list or a log: who asks
 //! for it gets a link that shows the code of the moment, once, for a minute.
 
-use std::collections::HashMap;
-use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use axum::extract::State;
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
-use serde::Deserialize;
-use serde_json::{Value, json};
+use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 
 use super::ACTOR;
@@ -18,51 +15,14 @@ use crate::api::body::{Json, Query};
 use crate::api::path::Path;
 use crate::api::problem::{Kind, Problem};
 use crate::api::{Answer, Api};
-use crate::clock::Boot;
-use crate::ids::{AccountId, ClaimToken, Phone};
+use crate::ids::{AccountId, Phone};
 use crate::session::qr::LinkQr;
-use crate::store::{LinkCode, LinkCodeKind};
+use crate::store::{LinkCode, LinkCodeKind, SessionStatus};
 
 /// How long the holder makes codes after each request for one.
 const WATCHING: Duration = Duration::from_secs(90);
 /// How long a link works.
 const LASTS: Duration = Duration::from_secs(60);
-/// Links that are open at once; the oldest gives way.
-const MOST: usize = 256;
-
-/// Links that were not used yet.
-#[derive(Clone, Debug, Default)]
-pub struct Tickets(Arc<Mutex<HashMap<String, (AccountId, Boot)>>>);
-
-impl Tickets {
-    fn issue(&self, account: AccountId, now: Boot) -> String {
-        let mut open = self.0.lock().expect("nothing panics while it is held");
-        open.retain(|_, (_, until)| *until > now);
-        if open.len() >= MOST {
-            let oldest = open.iter().min_by_key(|(_, (_, until))| *until);
-            if let Some(name) = oldest.map(|(name, _)| name.clone()) {
-                open.remove(&name);
-            }
-        }
-        let ticket = ClaimToken::random().as_str().to_owned();
-        open.insert(ticket.clone(), (account, now.plus(LASTS)));
-        ticket
-    }
-
-    /// Whose it is, while it can be used.
-    fn look(&self, ticket: &str, now: Boot) -> Option<AccountId> {
-        let open = self.0.lock().expect("nothing panics while it is held");
-        let (account, until) = open.get(ticket)?;
-        (*until > now).then(|| account.clone())
-    }
-
-    /// `true` for exactly one caller.
-    fn take(&self, ticket: &str) -> bool {
-        let mut open = self.0.lock().expect("nothing panics while it is held");
-        open.remove(ticket).is_some()
-    }
-}
-
 #[derive(Debug, Deserialize, ToSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct LinkBody {
@@ -74,6 +34,30 @@ pub struct LinkBody {
     /// Give up a link whose auth state is lost, and link anew.
     #[serde(default)]
     again: bool,
+}
+
+/// Where the code of the moment is shown, once.
+#[derive(Debug, Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct Asked {
+    account_id: AccountId,
+    /// A path of this API; it needs no token.
+    link: String,
+    #[schema(value_type = u64)]
+    link_lasts_ms: u128,
+    /// None: the account's holder is asked for one.
+    code: Option<CodeView>,
+    session: Option<SessionStatus>,
+}
+
+/// What is known of a code but the code.
+#[derive(Debug, Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct CodeView {
+    /// `qr` or `pairing`.
+    kind: &'static str,
+    #[schema(value_type = u64)]
+    remaining_ms: u128,
 }
 
 #[derive(Debug, Deserialize, IntoParams)]
@@ -90,7 +74,7 @@ pub async fn ask(
     State(api): State<Api>,
     Path(account): Path<AccountId>,
     Json(wanted): Json<LinkBody>,
-) -> Result<Answer<Value>, Problem> {
+) -> Result<Answer<Asked>, Problem> {
     let phone = wanted.phone.map(|text| {
         let why = "write it with its country code, e.g. +49 151 2345678";
         Phone::parse(&text).ok_or_else(|| Problem::field("phone", why))
@@ -108,17 +92,20 @@ pub async fn ask(
         .wish_to_link(&account, phone.as_ref(), replace, WATCHING)
         .await?;
     let code = store.link_code(&account).await?;
-    let ticket = api.tickets.issue(account.clone(), Boot::now());
-    let answer = json!({
-        "accountId": account,
-        "link": format!("/v1/link/{ticket}"),
-        "linkLastsMs": LASTS.as_millis(),
-        "code": code.map(|code| json!({
-            "kind": match code.kind { LinkCodeKind::Qr => "qr", LinkCodeKind::Pairing => "pairing" },
-            "remainingMs": code.remaining.as_millis(),
-        })),
-        "session": store.session_status(&account).await?,
-    });
+    let ticket = store.issue_ticket(&account, LASTS).await?;
+    let answer = Asked {
+        link: format!("/v1/link/{ticket}"),
+        link_lasts_ms: LASTS.as_millis(),
+        code: code.map(|code| CodeView {
+            kind: match code.kind {
+                LinkCodeKind::Qr => "qr",
+                LinkCodeKind::Pairing => "pairing",
+            },
+            remaining_ms: code.remaining.as_millis(),
+        }),
+        session: store.session_status(&account).await?,
+        account_id: account,
+    };
     Ok((StatusCode::ACCEPTED, axum::Json(answer)))
 }
 
@@ -129,14 +116,14 @@ pub async fn show(
     Query(form): Query<Form>,
 ) -> Result<Response, Problem> {
     let used = || Problem::new(Kind::NotFound, "this link was used, ran out, or never was");
-    let account = api.tickets.look(&ticket, Boot::now()).ok_or_else(used)?;
+    let account = api.store.ticket(&ticket).await?.ok_or_else(used)?;
     let code = api.store.link_code(&account).await?;
     let code = code.ok_or_else(|| {
         let detail = "there is no code yet: try again in a second";
         Problem::new(Kind::Conflict, detail)
     })?;
     let (media, bytes) = picture(&code, form.form.as_deref())?;
-    if !api.tickets.take(&ticket) {
+    if !api.store.use_ticket(&ticket).await? {
         return Err(used());
     }
     let mut response = bytes.into_response();
@@ -166,26 +153,5 @@ fn picture(code: &LinkCode, form: Option<&str>) -> Result<(&'static str, Vec<u8>
             Err(Problem::field("as", "a pairing code is text"))
         }
         _ => Err(Problem::field("as", "write svg, png or text")),
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_link_works_once_and_for_its_time() {
-        let (tickets, now) = (Tickets::default(), Boot::now());
-        let account: AccountId = "shop".parse().expect("valid");
-        let ticket = tickets.issue(account.clone(), now);
-        assert_eq!(tickets.look(&ticket, now), Some(account.clone()));
-        assert!(tickets.take(&ticket) && !tickets.take(&ticket));
-        assert_eq!(tickets.look(&ticket, now), None);
-        let late = tickets.issue(account.clone(), now);
-        assert_eq!(tickets.look(&late, now.plus(LASTS)), None);
-        for _ in 0..MOST + 5 {
-            tickets.issue(account.clone(), now);
-        }
-        assert_eq!(tickets.0.lock().expect("whole").len(), MOST);
     }
 }

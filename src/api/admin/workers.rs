@@ -3,7 +3,9 @@
 use axum::Json as Answered;
 use axum::extract::State;
 use axum::http::StatusCode;
+use serde::Serialize;
 use serde_json::{Value, json};
+use utoipa::ToSchema;
 
 use super::accounts::Listing;
 use super::{ACTOR, pages};
@@ -12,7 +14,48 @@ use crate::api::path::Path;
 use crate::api::problem::Problem;
 use crate::api::{Answer, Api};
 use crate::fleet::handing;
+use crate::ids::AccountId;
 use crate::store::WorkerRow;
+
+/// A living worker.
+#[derive(Debug, Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct WorkerView {
+    owner_id: String,
+    /// How many leases it holds.
+    held: usize,
+    /// How many it takes at most.
+    capacity: i64,
+    /// Which accounts it operates, as configured.
+    accounts: String,
+    /// It gives its accounts away.
+    draining: bool,
+    /// It was asked to.
+    drain_asked: bool,
+    beat_age_ms: i64,
+    /// Store's clock.
+    started_at: i64,
+    version: String,
+    installation: String,
+}
+
+/// What becomes of a drained worker's accounts.
+#[derive(Debug, Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct Drained {
+    owner_id: String,
+    /// Those that another worker can take.
+    leaving: Vec<AccountId>,
+    /// Those that nobody else can take now.
+    staying: Vec<AccountId>,
+}
+
+/// A worker that takes accounts again.
+#[derive(Debug, Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct Undrained {
+    owner_id: String,
+}
 
 /// `GET /v1/admin/workers`.
 pub async fn list(
@@ -29,17 +72,17 @@ pub async fn list(
         let held = leases
             .iter()
             .filter(|row| row.holder() == Some(&told.owner));
-        json!({
-            "ownerId": told.owner.as_str(),
-            "held": held.count(),
-            "capacity": told.capacity,
-            "accounts": told.accounts,
-            "draining": worker.is_draining(),
-            "drainAsked": worker.drain_asked,
-            "beatAgeMs": worker.beat_age_ms,
-            "startedAt": worker.started_at,
-            "version": told.version,
-            "installation": told.installation,
+        json!(WorkerView {
+            owner_id: told.owner.to_string(),
+            held: held.count(),
+            capacity: told.capacity,
+            accounts: told.accounts.clone(),
+            draining: worker.is_draining(),
+            drain_asked: worker.drain_asked,
+            beat_age_ms: worker.beat_age_ms,
+            started_at: worker.started_at,
+            version: told.version.clone(),
+            installation: told.installation.clone(),
         })
     };
     Ok(pages::of_all("workers", rows, bounds, |(id, _)| id, show))
@@ -49,13 +92,13 @@ pub async fn list(
 pub async fn drain(
     State(api): State<Api>,
     Path(worker): Path<String>,
-) -> Result<Answer<Value>, Problem> {
+) -> Result<Answer<Drained>, Problem> {
     let draining = handing::drain(&api.store, &worker, ACTOR).await?;
-    let answer = json!({
-        "ownerId": draining.owner.as_str(),
-        "leaving": draining.leaving,
-        "staying": draining.staying,
-    });
+    let answer = Drained {
+        owner_id: draining.owner.to_string(),
+        leaving: draining.leaving,
+        staying: draining.staying,
+    };
     Ok((StatusCode::ACCEPTED, Answered(answer)))
 }
 
@@ -63,8 +106,10 @@ pub async fn drain(
 pub async fn undrain(
     State(api): State<Api>,
     Path(worker): Path<String>,
-) -> Result<Answer<Value>, Problem> {
+) -> Result<Answer<Undrained>, Problem> {
     let owner = handing::undrain(&api.store, &worker, ACTOR).await?;
-    let answer = json!({"ownerId": owner.as_str()});
+    let answer = Undrained {
+        owner_id: owner.to_string(),
+    };
     Ok((StatusCode::ACCEPTED, Answered(answer)))
 }

@@ -13,12 +13,12 @@ use utoipa::openapi::security::{
     ApiKey, ApiKeyValue, HttpAuthScheme, HttpBuilder, SecurityRequirement, SecurityScheme,
 };
 use utoipa::openapi::{
-    ComponentsBuilder, InfoBuilder, OpenApi, OpenApiBuilder, Ref, RefOr, Required,
+    ComponentsBuilder, Content, InfoBuilder, OpenApi, OpenApiBuilder, Ref, RefOr, Required,
 };
 use utoipa::{PartialSchema, ToSchema};
 
 use super::schemas::Problem;
-use super::{Body, Described};
+use super::{Body, Described, Operation, Says};
 use crate::api::scope::Scope;
 
 const PROBLEM: &str = "application/problem+json";
@@ -153,16 +153,10 @@ fn responses(route: &Described) -> utoipa::openapi::Responses {
     let told = &route.operation;
     let mut responses = ResponsesBuilder::new();
     let success = ResponseBuilder::new().description("Done.");
-    let success = match told.media {
-        _ if told.status == 204 => success,
-        Some(media) => success.content(media, ContentBuilder::new().build()),
-        None => {
-            let any = ObjectBuilder::new().schema_type(Type::Object).build();
-            success.content(
-                "application/json",
-                ContentBuilder::new().schema(Some(any)).build(),
-            )
-        }
+    let success = match &told.says {
+        Says::Nothing => success,
+        Says::Media(media) => success.content(*media, ContentBuilder::new().build()),
+        Says::Object | Says::Json(_) => success.content("application/json", json(told)),
     };
     responses = responses.response(told.status.to_string(), success.build());
     let mut said = BTreeSet::from([told.status]);
@@ -170,7 +164,7 @@ fn responses(route: &Described) -> utoipa::openapi::Responses {
         if said.insert(status) {
             let problem = ResponseBuilder::new().description(meaning);
             let problem = match status {
-                ..300 => problem.content("application/json", ContentBuilder::new().build()),
+                ..300 => problem.content("application/json", json(told)),
                 _ => {
                     let schema = Ref::from_schema_name(Problem::name());
                     let content = ContentBuilder::new().schema(Some(schema)).build();
@@ -181,6 +175,16 @@ fn responses(route: &Described) -> utoipa::openapi::Responses {
         }
     }
     responses.build()
+}
+
+/// What a success says in JSON.
+fn json(told: &Operation) -> Content {
+    let any = || ObjectBuilder::new().schema_type(Type::Object).into();
+    let schema = match &told.says {
+        Says::Json(schema) => (**schema).clone(),
+        Says::Object | Says::Media(_) | Says::Nothing => any(),
+    };
+    ContentBuilder::new().schema(Some(schema)).build()
 }
 
 /// What any route of its kind may answer.

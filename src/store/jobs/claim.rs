@@ -29,12 +29,13 @@ pub struct ClaimRequest {
 }
 
 /// A job that was claimed.
-#[derive(Clone, Debug, PartialEq, serde::Serialize)]
+#[derive(Clone, Debug, PartialEq, serde::Serialize, utoipa::ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Claim {
     /// The job with its message.
     pub job: JobDetail,
     /// What finishing it needs.
+    #[schema(value_type = String)]
     pub claim_token: ClaimToken,
     /// Which attempt this is, from 1.
     pub attempt: i64,

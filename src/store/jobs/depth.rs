@@ -9,7 +9,7 @@ use crate::store::columns::account_id;
 use crate::store::{Result, Store};
 
 /// The queue of one account.
-#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize, utoipa::ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct QueueDepth {
     /// Whose.

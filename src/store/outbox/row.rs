@@ -9,7 +9,7 @@ use crate::store::connections::Tx;
 use crate::store::{Page, PageCursor, Result, Store, StoreError, stored};
 
 /// A message that waits to be sent, or what became of it. Times are the store's.
-#[derive(Clone, Debug, PartialEq, serde::Serialize)]
+#[derive(Clone, Debug, PartialEq, serde::Serialize, utoipa::ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct OutboxRow {
     /// Its id.
@@ -21,6 +21,7 @@ pub struct OutboxRow {
     /// The id under which WhatsApp knows it, the same in every attempt.
     pub channel_message_id: String,
     /// [`crate::outbound::message::Draft`] as JSON; nothing once its retention is over.
+    #[schema(value_type = Option<Object>)]
     pub content: Option<serde_json::Value>,
     /// `reply`, `api` or `operator`.
     pub source: String,
@@ -51,7 +52,7 @@ pub struct OutboxRow {
 }
 
 /// A message with its attempts.
-#[derive(Clone, Debug, PartialEq, serde::Serialize)]
+#[derive(Clone, Debug, PartialEq, serde::Serialize, utoipa::ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct OutboxDetail {
     /// The message.
@@ -62,7 +63,7 @@ pub struct OutboxDetail {
 }
 
 /// One attempt to send a message.
-#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize, utoipa::ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Attempt {
     /// Its number, from 1.

@@ -47,7 +47,7 @@ impl FromStr for Cursor {
 }
 
 /// One message of a conversation.
-#[derive(Clone, Debug, PartialEq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, utoipa::ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Turn {
     /// When the store had it, by its clock.
@@ -58,14 +58,16 @@ pub struct Turn {
     #[serde(flatten)]
     pub by: Talk,
     /// What it says, as JSON: [`crate::inbound::message::Content`] or [`crate::outbound::message::Draft`].
+    #[schema(value_type = Option<Object>)]
     pub content: Value,
     /// Where this message stands in the conversation: ask for what is before it.
     #[serde(serialize_with = "printed")]
+    #[schema(value_type = String)]
     pub cursor: Cursor,
 }
 
 /// Which way a message went.
-#[derive(Clone, Debug, PartialEq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, utoipa::ToSchema)]
 #[serde(
     tag = "direction",
     rename_all = "camelCase",
@@ -85,6 +87,7 @@ pub enum Talk {
         /// When it was sent, Unix milliseconds by WhatsApp's server.
         sent_at: i64,
         /// [`crate::inbound::message::Context`] as JSON.
+        #[schema(value_type = Option<Object>)]
         context: Value,
     },
     /// It went out, or waits to.
