@@ -30,7 +30,6 @@ mod snapshot;
 mod stanza;
 
 use std::collections::{HashMap, HashSet, VecDeque};
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
@@ -56,18 +55,17 @@ const CAPACITY: usize = 8192;
 pub struct SignalGate {
     unsettled: Mutex<Unsettled>,
     settled: Notify,
-    /// Stanzas that were remembered so far.
-    seen: AtomicU64,
 }
 
 impl SignalGate {
-    /// Remembers what a raw stanza will do to the Signal state. Anything but a
-    /// `<message>` with encrypted content is ignored. Never blocks.
-    pub fn observe(&self, stanza: &NodeRef<'_>) {
-        if let Some((key, steps)) = stanza::read(stanza) {
-            self.seen.fetch_add(1, Ordering::AcqRel);
-            self.lock().remember(key, steps, clock::monotonic());
-        }
+    /// Remembers what a raw stanza will do to the Signal state, and returns the
+    /// JID of the sending device. Anything but a `<message>` with encrypted
+    /// content is ignored. Never blocks.
+    pub fn observe(&self, stanza: &NodeRef<'_>) -> Option<String> {
+        let (key, steps) = stanza::read(stanza)?;
+        let sender = key.sender().to_owned();
+        self.lock().remember(key, steps, clock::monotonic());
+        Some(sender)
     }
 
     /// The library could not decrypt this stanza; it changed no ratchet.
@@ -82,15 +80,17 @@ impl SignalGate {
         }
     }
 
-    /// How many stanzas were observed so far: while it stays the same and the gate was idle, no ratchet
-    /// was moved by a received message.
-    pub fn seen(&self) -> u64 {
-        self.seen.load(Ordering::Acquire)
+    /// Devices of which a stanza is unsettled. What the others sent has done
+    /// what it does to the Signal state.
+    pub fn unsettled_senders(&self) -> HashSet<String> {
+        let mut unsettled = self.lock();
+        unsettled.forget(clock::monotonic());
+        let senders = unsettled.stanzas.keys().map(StanzaKey::sender);
+        senders.map(str::to_owned).collect()
     }
 
-    /// Whether no stanza is unsettled: then a write needs no inspection, and every received message has
-    /// done what it does to the Signal state.
-    pub fn is_idle(&self) -> bool {
+    /// Whether no stanza is unsettled: then a write needs no inspection.
+    pub(crate) fn is_idle(&self) -> bool {
         self.lock().is_empty(clock::monotonic())
     }
 

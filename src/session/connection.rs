@@ -4,6 +4,7 @@
 //! reconnecting: the lease is checked before each connect, and the reason of the end decides what
 //! comes next ([`End`]). The client's own reconnecting is off.
 
+mod ratchets;
 mod taps;
 mod vow;
 
@@ -27,6 +28,7 @@ use super::reins::Grace;
 use super::transport::WsTransportFactory;
 use crate::ids::Phone;
 
+pub(super) use self::ratchets::Readers;
 use self::taps::{TappedFactory, Taps};
 pub(super) use self::vow::Vow;
 

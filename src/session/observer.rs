@@ -118,9 +118,9 @@ impl EventHandler for Observer {
                 if asks_for_restart(node) {
                     self.end(End::Restart);
                 }
-                self.vow.observe(node);
+                let sender = self.auth.gate().observe(node);
+                self.vow.observe(node, sender.as_deref());
                 self.arrivals.observe(node);
-                self.auth.gate().observe(node);
             }
             Event::PairingQrCode(qr) => self.tell(Signal::Qr(qr.code.clone(), qr.timeout)),
             Event::PairingCode(code) => {

@@ -17,7 +17,7 @@ use whatsapp_rust::Client;
 use whatsapp_rust::client::ClientError;
 use whatsapp_rust::send::{SendError as LibraryError, SendOptions};
 
-use super::connection::Vow;
+use super::connection::{Readers, Vow};
 use crate::clock;
 use crate::ids::Jid;
 use crate::outbound::delivery::{self, Outcome};
@@ -132,6 +132,7 @@ pub(super) async fn send(
         .map_err(|error| SendError::Address(format!("{error}")))?;
     let answer = acks.expect(id);
     let sent = async {
+        let _writing = line.vow.writing(addressed(&line.client, &wire).await);
         flush(line).await?;
         hand_over(line, &wire, message, id).await?;
         match tokio::time::timeout(patience, answer).await {
@@ -144,6 +145,20 @@ pub(super) async fn send(
     let outcome = sent.await;
     acks.forget(id);
     outcome
+}
+
+/// Who reads a message to `to`, in every form of address.
+async fn addressed(client: &Client, to: &WireJid) -> Readers {
+    if to.is_group() || to.is_status_broadcast() || to.is_newsletter() {
+        return Readers::Any;
+    }
+    let Ok(Some(forms)) = client.get_lid_pn_entry(to).await else {
+        return Readers::Any;
+    };
+    let mut users = vec![forms.lid.to_string(), forms.phone_number.to_string()];
+    let own = [client.pn(), client.lid()].into_iter().flatten();
+    users.extend(own.map(|jid| jid.user.as_str().to_owned()));
+    Readers::Of(users)
 }
 
 async fn flush(line: &Line) -> Result<(), SendError> {
@@ -169,7 +184,6 @@ async fn hand_over(
     id: &str,
 ) -> Result<(), SendError> {
     let _sessions = line.sessions.read().await;
-    let _writing = line.vow.writing();
     let known = readers(&line.client, wire).await;
     backed_off(|| write(&line.client, wire, message, id)).await?;
     if is_one_lost(&line.client, &known).await {

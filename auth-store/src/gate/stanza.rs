@@ -28,6 +28,10 @@ impl StanzaKey {
             id: id.into(),
         }
     }
+
+    pub(super) fn sender(&self) -> &str {
+        &self.sender
+    }
 }
 
 /// One position that a decryption uses up.

@@ -9,10 +9,10 @@
 //! ratchet key, and at once the library makes one of ours in its memory. If a reply leaves under that key
 //! and the process dies before it is stored, the peer's next messages cannot be read. Flushing before the
 //! encryption is not enough: a message may come in between, and a flush passes over a session that is
-//! being used. So while a message is written, the frames of that time wait for one more flush, unless
-//! nothing was received since the last.
+//! being used. So while a message is written, the frames of that time wait for one more flush if one of its
+//! readers sent something since the last ([`Ratchets`]). Which frame is the message cannot be seen.
 
-use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock, Weak};
 use std::time::Duration;
 
@@ -25,8 +25,18 @@ use wacore::store::traits::DeviceStore;
 use wacore_binary::NodeRef;
 use whatsapp_rust::Client;
 
+use super::ratchets::{Ratchets, Readers};
 use crate::clock::Boot;
 
+/// Where a stanza tells whose it is.
+const SENDERS: [&str; 6] = [
+    "from",
+    "participant",
+    "sender_pn",
+    "sender_lid",
+    "participant_pn",
+    "participant_lid",
+];
 /// How long a frame waits for the auth store to take the ratchets. Then the connection ends: a frame that
 /// was encrypted cannot be left out.
 const PATIENCE: Duration = Duration::from_secs(5);
@@ -34,8 +44,6 @@ const PATIENCE: Duration = Duration::from_secs(5);
 const PAUSE: Duration = Duration::from_millis(2);
 /// Flushes while messages keep coming: one of them finds each session unused.
 const TRIES: u32 = 3;
-/// No flush is known to have stored everything.
-const NEVER: u64 = u64::MAX;
 
 /// One connection's promise. Clones are the same.
 #[derive(Clone)]
@@ -49,47 +57,12 @@ struct Inner {
     ratchets: Ratchets,
 }
 
-/// What is known of ratchets that replies leave under.
-struct Ratchets {
-    /// Messages that are being written.
-    writing: AtomicUsize,
-    /// Up to which received stanza all that they moved is stored, as the gate counts them.
-    stored: AtomicU64,
-}
-
-impl Ratchets {
-    const fn new() -> Self {
-        Self {
-            writing: AtomicUsize::new(0),
-            stored: AtomicU64::new(NEVER),
-        }
-    }
-
-    /// A flush succeeded that began when `seen` stanzas had come; `idle`: each of them had moved what it
-    /// moves by then.
-    fn flushed(&self, seen: u64, idle: bool) {
-        if idle {
-            self.stored.store(seen, Ordering::Release);
-        }
-    }
-
-    /// Whether nothing came since all was stored.
-    fn are_stored(&self, seen: u64) -> bool {
-        self.stored.load(Ordering::Acquire) == seen
-    }
-
-    /// Whether a frame has to wait: it may be a message, under a ratchet that is not stored.
-    fn hold_up(&self, seen: u64) -> bool {
-        self.writing.load(Ordering::Acquire) > 0 && !self.are_stored(seen)
-    }
-}
-
 /// Frames that leave while this lives wait for the ratchets.
-pub(in crate::session) struct Writing(Arc<Inner>);
+pub(in crate::session) struct Writing(Arc<Inner>, u64);
 
 impl Drop for Writing {
     fn drop(&mut self) {
-        self.0.ratchets.writing.fetch_sub(1, Ordering::AcqRel);
+        self.0.ratchets.wrote(self.1);
     }
 }
 
@@ -99,7 +72,7 @@ impl Vow {
             auth,
             client: OnceLock::new(),
             open: AtomicBool::new(false),
-            ratchets: Ratchets::new(),
+            ratchets: Ratchets::default(),
         }))
     }
 
@@ -109,8 +82,15 @@ impl Vow {
         let _ = self.0.client.set(Arc::downgrade(client));
     }
 
-    /// Looks at a stanza before the library does.
-    pub(in crate::session) fn observe(&self, node: &NodeRef<'_>) {
+    /// Looks at a stanza before the library does. `sender`: the device whose ratchet it moves, if any.
+    pub(in crate::session) fn observe(&self, node: &NodeRef<'_>, sender: Option<&str>) {
+        if let Some(sender) = sender {
+            let users = SENDERS
+                .iter()
+                .filter_map(|name| node.get_attr(name)?.to_jid());
+            let users = users.map(|jid| jid.user.as_str().to_owned());
+            self.0.ratchets.received(sender, users);
+        }
         if node.tag == "iq" && node.get_optional_child("pair-success").is_some() {
             self.0.open.store(true, Ordering::Release);
         }
@@ -132,36 +112,37 @@ impl Vow {
         Ok(())
     }
 
-    /// From now on, until it is dropped, a message is written.
-    pub(in crate::session) fn writing(&self) -> Writing {
-        self.0.ratchets.writing.fetch_add(1, Ordering::AcqRel);
-        Writing(self.0.clone())
+    /// From now on, until it is dropped, a message to `readers` is written.
+    pub(in crate::session) fn writing(&self, readers: Readers) -> Writing {
+        Writing(self.0.clone(), self.0.ratchets.writes(readers))
     }
 
-    /// Stores the ratchets.
+    /// Stores the ratchets, if those of a message that is being written may not be.
     ///
     /// # Errors
     /// The auth store does not take them now, for instance because they contain a message that is not
     /// committed: worth another try.
     pub(in crate::session) async fn store_ratchets(&self, client: &Client) -> anyhow::Result<()> {
-        let gate = self.0.auth.gate();
-        let (idle, seen) = (gate.is_idle(), gate.seen());
-        client.flush_pending_signal_state().await?;
-        self.0.ratchets.flushed(seen, idle);
+        let ratchets = &self.0.ratchets;
+        if ratchets.hold_up() {
+            let settled = ratchets.settled(&self.0.auth.gate().unsettled_senders());
+            client.flush_pending_signal_state().await?;
+            ratchets.flushed(&settled);
+        }
         Ok(())
     }
 
-    /// Stores the ratchets if a message is being written and something was received since they were.
+    /// Stores the ratchets that the next frame may need.
     async fn keep_ratchets(&self) -> anyhow::Result<()> {
-        let (ratchets, gate) = (&self.0.ratchets, self.0.auth.gate());
-        if !ratchets.hold_up(gate.seen()) {
+        let ratchets = &self.0.ratchets;
+        if !ratchets.hold_up() {
             return Ok(());
         }
         let client = self.0.client.get().and_then(Weak::upgrade);
         let Some(client) = client else { return Ok(()) };
         let give_up = Boot::now().plus(PATIENCE);
         let mut tries = 0;
-        while tries < TRIES && !ratchets.are_stored(gate.seen()) {
+        while tries < TRIES && ratchets.hold_up() {
             match self.store_ratchets(&client).await {
                 Ok(()) => tries += 1,
                 Err(error) if Boot::now() >= give_up => return Err(error),
@@ -200,33 +181,5 @@ impl Transport for Bound {
 
     fn resource_report(&self) -> Option<TransportResourceReport> {
         self.transport.resource_report()
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn frames_of_a_message_wait_while_something_that_came_may_have_moved_a_ratchet() {
-        let ratchets = Ratchets::new();
-        assert!(!ratchets.hold_up(0), "no message is written");
-        ratchets.writing.fetch_add(1, Ordering::AcqRel);
-        assert!(ratchets.hold_up(0), "nothing was stored yet");
-        ratchets.flushed(0, true);
-        assert!(!ratchets.hold_up(0));
-        assert!(
-            ratchets.hold_up(1),
-            "one came between the flush and the frame"
-        );
-        ratchets.flushed(1, false);
-        assert!(
-            ratchets.hold_up(1),
-            "it was not read yet when the flush began"
-        );
-        ratchets.flushed(1, true);
-        assert!(!ratchets.hold_up(1));
-        ratchets.writing.fetch_sub(1, Ordering::AcqRel);
-        assert!(!ratchets.hold_up(2));
     }
 }
