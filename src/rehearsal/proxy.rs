@@ -198,7 +198,11 @@ async fn hand_out(
     lost: Arc<AtomicBool>,
 ) {
     while let Some((due, piece)) = receive.recv().await {
-        tokio::time::sleep(due.remaining()).await;
+        let wait = due.remaining();
+        // A sleep of nothing takes a millisecond.
+        if !wait.is_zero() {
+            tokio::time::sleep(wait).await;
+        }
         let moving = |weather: &Weather| *weather != Weather::Held;
         let Ok(now) = weather.wait_for(moving).await.map(|now| *now) else {
             return;
