@@ -27,8 +27,9 @@ use crate::telemetry::meters;
 
 /// Batches that may wait for the committer; the session's hook waits when it is full.
 const WAITING: usize = 256;
-/// Messages in one transaction, so that it stays short for other writers.
-const TOGETHER: usize = 400;
+/// Messages in one transaction, so that it stays short for other writers: replies of the same account wait
+/// their turn behind it, some times each.
+const TOGETHER: usize = 100;
 /// Between two tries of a commit that the store did not take.
 const RETRY: Duration = Duration::from_millis(200);
 
