@@ -219,15 +219,8 @@ pub const MUTATIONS: &[Mutation] = &[
         breaks: "acknowledges messages before they are committed",
         file: "src/session/hook.rs",
         edits: &[(
-            "        if let Err(error) = intake.accept(messages).await {
-            self.broken.cancel();",
-            "        let (intake, broken) = (intake.clone(), self.broken.clone());
-        drop(tokio::spawn(async move {
-            if intake.accept(messages).await.is_err() {
-                broken.cancel();
-            }
-        }));
-        if let Err::<(), &str>(error) = Ok(()) {",
+            "Ok(committing) => committing.done().await,",
+            "Ok(committing) => Ok(drop(committing)),",
         )],
         tests: &[Integration(
             "sessions::a_store_that_was_deleted_under_a_worker_acknowledges_nothing",
@@ -364,6 +357,29 @@ pub const MUTATIONS: &[Mutation] = &[
             ),
         ],
         short: true,
+    },
+    Mutation {
+        id: "place-given-away",
+        breaks: "claims a job while a message that came before it is awaited",
+        file: "src/store/jobs/lane.rs",
+        edits: &[(
+            "UNION ALL SELECT m.held_until FROM missing m",
+            "UNION ALL SELECT 0 * m.held_until FROM missing m",
+        )],
+        tests: &[Integration(
+            "store::places::sqlite::what_came_after_an_awaited_message_waits_for_it_and_what_came_before_does_not",
+        )],
+        short: false,
+    },
+    Mutation {
+        id: "reply-before-its-ratchet",
+        breaks: "lets a reply leave under a ratchet that is not stored",
+        file: "src/session/connection/ratchets.rs",
+        edits: &[("known.moved.contains_key(user)", "user.is_empty()")],
+        tests: &[Unit(
+            "session::connection::ratchets::tests::frames_wait_while_something_of_a_reader_may_have_moved_a_ratchet",
+        )],
+        short: false,
     },
     Mutation {
         id: "claim-before-its-time",
