@@ -6,6 +6,7 @@ use std::time::Duration;
 use simulator::Person;
 use simulator::people::Content;
 use tokio_util::sync::CancellationToken;
+use whatsapp_worker::clock::Boot;
 use whatsapp_worker::outbound::delivery::Status;
 use whatsapp_worker::outbound::message::Draft;
 use whatsapp_worker::rehearsal::Worker;
@@ -15,6 +16,11 @@ use crate::theatre::{Engine, PATIENCE, Theatre, full};
 
 /// One reply for so many messages.
 const ANSWERED: usize = 10;
+
+/// Of the full form.
+const MESSAGES_OF_A_STEP: usize = 5_000;
+/// A connection that ends sooner is taken for one that cannot be had, and the next one is waited with.
+const STABLE: Duration = Duration::from_secs(11);
 
 struct Plan {
     /// Each step ends with a reconnect.
@@ -31,10 +37,11 @@ impl Plan {
         if full() {
             let messages = std::env::var("WORKER_TEST_MESSAGES").ok();
             let messages = messages.map_or(1_000_000, |text| text.parse().expect("a number"));
+            let steps = (messages / MESSAGES_OF_A_STEP).max(4);
             return Self {
-                steps: 200,
-                messages_of_a_step: messages / 200,
-                rollovers: 20,
+                steps,
+                messages_of_a_step: messages / steps,
+                rollovers: (steps / 10).max(1),
                 people: 100,
             };
         }
@@ -74,6 +81,7 @@ async fn two_workers_do_not_grow_and_lose_nothing() {
         .collect();
     let mut written = Vec::new();
     let mut seen = Vec::new();
+    let mut since = Boot::now();
     for step in 0..plan.steps {
         for n in 0..plan.messages_of_a_step {
             // What breaks, breaks while messages come.
@@ -88,6 +96,10 @@ async fn two_workers_do_not_grow_and_lose_nothing() {
                     assert!(theatre.shop.unlink(device));
                     theatre.scan().await;
                 } else {
+                    if full() {
+                        // justified: how long a connection lives, not a wait for anything.
+                        tokio::time::sleep(since.plus(STABLE).remaining()).await;
+                    }
                     theatre.sim.disconnect(&theatre.shop);
                 }
             }
@@ -98,6 +110,7 @@ async fn two_workers_do_not_grow_and_lose_nothing() {
             tokio::task::yield_now().await;
         }
         online(&theatre).await;
+        since = Boot::now();
         until(|| {
             let device = theatre.shop.companions()[0];
             theatre.sim.queue_len(&theatre.shop, device) == Some(0)

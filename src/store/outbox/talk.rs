@@ -68,13 +68,10 @@ pub struct Turn {
 
 /// Which way a message went.
 #[derive(Clone, Debug, PartialEq, Serialize, utoipa::ToSchema)]
-#[serde(
-    tag = "direction",
-    rename_all = "camelCase",
-    rename_all_fields = "camelCase"
-)]
+#[serde(tag = "direction", rename_all = "camelCase")]
 pub enum Talk {
     /// It came in, or was written by our own account elsewhere.
+    #[serde(rename_all = "camelCase")]
     In {
         /// Its key in the inbox, by which its media are got.
         key: String,
@@ -91,6 +88,7 @@ pub enum Talk {
         context: Value,
     },
     /// It went out, or waits to.
+    #[serde(rename_all = "camelCase")]
     Out {
         /// Its id in the outbox.
         outbox_id: OutboxId,
