@@ -47,4 +47,12 @@ impl Witness {
         )
         .await
     }
+
+    /// Until no statement of the store runs.
+    async fn all_quiet(&mut self) {
+        let active = "SELECT COUNT(*) FROM pg_stat_activity
+             WHERE datname = current_database() AND state = 'active'
+               AND application_name = 'whatsapp-worker'";
+        while self.count(active).await > 0 {}
+    }
 }

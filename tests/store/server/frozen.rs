@@ -69,6 +69,8 @@ async fn a_frozen_transaction_is_ended_by_the_server_and_commits_nothing_when_it
         // Step by step until its fence is checked; then nobody polls it any more.
         while witness.idle_with_a_lock().await == 0 {
             assert!(poll!(&mut write).is_pending());
+            // Or the state in which it waits may never be seen.
+            witness.all_quiet().await;
         }
         let asked = Boot::now();
         let new = loop {
