@@ -110,12 +110,12 @@ async fn two_workers_do_not_grow_and_lose_nothing() {
             tokio::task::yield_now().await;
         }
         online(&theatre).await;
-        since = Boot::now();
         until(|| {
             let device = theatre.shop.companions()[0];
             theatre.sim.queue_len(&theatre.shop, device) == Some(0)
         })
         .await;
+        since = Boot::now();
         if step > plan.steps / 2 {
             seen.push([Shape::of(&active), Shape::of(&standby)]);
         }
