@@ -4,6 +4,8 @@
 //! one transaction is being flushed to disk, the next messages gather: a busy account pays for few
 //! flushes, an idle one waits for none.
 
+mod told;
+
 use std::iter::repeat_n;
 use std::sync::Arc;
 use std::time::Duration;
@@ -11,7 +13,7 @@ use std::time::Duration;
 use tokio::sync::{mpsc, oneshot};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::AbortOnDropHandle;
-use tracing::{info, warn};
+use tracing::warn;
 
 use super::backfill::Gap;
 use super::disposition::{Awaited, Disposition, dispose};
@@ -22,7 +24,6 @@ use super::summary::summary;
 use crate::clock::Boot;
 use crate::lease::trust::Trust;
 use crate::store::{Accepted, Arrival, Fence, Store, StoreError};
-use crate::telemetry::event::{self, Event};
 use crate::telemetry::meters;
 
 /// Batches that may wait for the committer; the session's hook waits when it is full.
@@ -188,7 +189,7 @@ impl Intake {
         &self,
         decided: Vec<(Disposition, Inbound)>,
     ) -> Result<Committing, Arc<IntakeError>> {
-        let arrivals = decided
+        let arrivals: Vec<Arrival> = decided
             .into_iter()
             .map(|(disposition, inbound)| Arrival {
                 identity: Identity::of(&inbound),
@@ -202,6 +203,11 @@ impl Intake {
             .collect();
         let came = Boot::now();
         let (done, outcome) = oneshot::channel();
+        if arrivals.is_empty() {
+            // Nothing to commit is no transaction.
+            let _ = done.send(Ok(()));
+            return Ok(Committing(outcome));
+        }
         self.way
             .send(Batch {
                 arrivals,
@@ -278,7 +284,7 @@ async fn commit(store: &Store, fence: &Fence, trust: &Trust, batches: Vec<Batch>
     if let Ok(results) = &outcome {
         let now = Boot::now();
         for ((arrival, accepted), came) in arrivals.iter().zip(results).zip(came) {
-            tell(fence, arrival, accepted, now.since(came));
+            told::tell(fence, arrival, accepted, now.since(came));
         }
     }
     let outcome = outcome.map(drop).map_err(Arc::new);
@@ -354,69 +360,6 @@ async fn commit_until_trust_ends(
                     told = true;
                 }
                 tokio::time::sleep(RETRY).await;
-            }
-        }
-    }
-}
-
-fn tell(fence: &Fence, arrival: &Arrival, accepted: &Accepted, took: Duration) {
-    let account = fence.account();
-    let message_id = arrival.identity.id.as_str();
-    if *accepted == Accepted::Awaited {
-        info!(%account, message = message_id, "a message cannot be read: its place is kept for another copy");
-        return;
-    }
-    event::emit(Event::Received {
-        account,
-        message_id,
-        summary: &arrival.summary,
-        offline: arrival.inbound.offline,
-    });
-    match accepted {
-        Accepted::Queued {
-            job,
-            conversation,
-            recovered,
-        } => {
-            if *recovered {
-                event::emit(Event::Recovered {
-                    account,
-                    message_id,
-                });
-            }
-            event::emit(Event::Queued {
-                account,
-                message_id,
-                job_id: job.as_str(),
-                conversation_id: conversation.as_str(),
-                status: "pending",
-                took,
-            });
-        }
-        Accepted::Failed { job, conversation } => event::emit(Event::Queued {
-            account,
-            message_id,
-            job_id: job.as_str(),
-            conversation_id: conversation.as_str(),
-            status: "failed",
-            took,
-        }),
-        Accepted::Recorded => event::emit(Event::Recorded {
-            account,
-            message_id,
-        }),
-        Accepted::Awaited => {}
-        Accepted::Duplicate => event::emit(Event::DedupeSkipped {
-            account,
-            message_id,
-        }),
-        Accepted::Ignored => {
-            if let Disposition::Ignored(refusal) = &arrival.disposition {
-                event::emit(Event::Ignored {
-                    account,
-                    message_id,
-                    reason: refusal.as_str(),
-                });
             }
         }
     }

@@ -4,8 +4,10 @@ use std::time::Duration;
 
 use sqlx::{Row, query};
 
+use super::connections::Tx;
+use super::lease::millis;
 use super::{Fence, Result, Store, stored};
-use crate::ids::AccountId;
+use crate::ids::{AccountId, ConversationId};
 
 /// How a message came to be missing.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -86,19 +88,15 @@ impl Store {
         wait: Duration,
     ) -> Result<MissingNote> {
         let mut tx = self.begin_fenced(fence).await?;
-        query(self.sql(
-            "INSERT INTO missing(account_id, chat, sender, message_id, kind, first_seen, due)
-             VALUES($1, $2, $3, $4, $5, {NOW}, {NOW} + $6)
-             ON CONFLICT(account_id, chat, sender, message_id) DO NOTHING",
-        ))
-        .bind(fence.account().as_str())
-        .bind(stored(chat))
-        .bind(stored(sender))
-        .bind(stored(message_id))
-        .bind(kind.as_str())
-        .bind(i64::try_from(wait.as_millis()).unwrap_or(i64::MAX))
-        .execute(&mut tx)
-        .await?;
+        let note = Note {
+            chat,
+            sender,
+            message_id,
+            kind,
+            due_in: wait,
+            place: None,
+        };
+        note.insert(&mut tx, fence.account()).await?;
         let outcome: Option<String> = sqlx::query_scalar(
             "SELECT outcome FROM missing WHERE account_id = $1 AND chat = $2 AND sender = $3 AND message_id = $4",
         )
@@ -170,10 +168,54 @@ impl Store {
         .bind(&missing.chat)
         .bind(&missing.sender)
         .bind(&missing.message_id)
-        .bind(i64::try_from(wait.as_millis()).unwrap_or(i64::MAX))
+        .bind(millis(wait))
         .execute(&mut tx)
         .await?;
         tx.commit().await?;
+        Ok(())
+    }
+}
+
+/// A message that is missing from now on.
+pub(super) struct Note<'a> {
+    pub(super) chat: &'a str,
+    pub(super) sender: &'a str,
+    pub(super) message_id: &'a str,
+    pub(super) kind: Ledger,
+    /// When it is asked for.
+    pub(super) due_in: Duration,
+    pub(super) place: Option<Place<'a>>,
+}
+
+/// The place in its lane that is kept for a message.
+pub(super) struct Place<'a> {
+    pub(super) conversation: &'a ConversationId,
+    pub(super) order: i64,
+    pub(super) hold: Duration,
+}
+
+impl Note<'_> {
+    /// Notes it, unless it was before.
+    pub(super) async fn insert(&self, tx: &mut Tx, account: &AccountId) -> Result<()> {
+        let insert = tx.sql(
+            "INSERT INTO missing(account_id, chat, sender, message_id, kind, first_seen, due, conv, ord,
+               held_until)
+             VALUES($1, $2, $3, $4, $5, {NOW}, {NOW} + $6, $7, $8, {NOW} + $9)
+             ON CONFLICT(account_id, chat, sender, message_id) DO NOTHING",
+        );
+        let place = self.place.as_ref();
+        query(insert)
+            .bind(account.as_str())
+            .bind(stored(self.chat))
+            .bind(stored(self.sender))
+            .bind(stored(self.message_id))
+            .bind(self.kind.as_str())
+            .bind(millis(self.due_in))
+            .bind(place.map(|place| place.conversation.as_str()))
+            .bind(place.map(|place| place.order))
+            .bind(place.map_or(0, |place| millis(place.hold)))
+            .execute(tx)
+            .await?;
         Ok(())
     }
 }

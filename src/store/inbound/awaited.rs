@@ -8,7 +8,7 @@ use crate::ids::ConversationId;
 use crate::inbound::disposition::Awaited;
 use crate::store::connections::Tx;
 use crate::store::jobs::lane;
-use crate::store::lease::millis;
+use crate::store::missing::{Note, Place};
 use crate::store::{Ledger, Result, stored};
 
 /// A message that was missing and is here.
@@ -27,24 +27,19 @@ impl Commit<'_> {
         awaited: &Awaited,
     ) -> Result<Accepted> {
         let conversation = self.conversation(tx, &arrival.inbound).await?;
-        query(
-            "INSERT INTO missing(account_id, chat, sender, message_id, kind, first_seen, due, conv, ord,
-               held_until)
-             VALUES($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)
-             ON CONFLICT(account_id, chat, sender, message_id) DO NOTHING",
-        )
-        .bind(self.fence.account().as_str())
-        .bind(stored(&awaited.chat))
-        .bind(stored(&awaited.sender))
-        .bind(stored(&arrival.identity.id))
-        .bind(Ledger::Undecryptable.as_str())
-        .bind(self.now)
-        .bind(self.now.saturating_add(millis(awaited.ask_in)))
-        .bind(conversation.as_str())
-        .bind(self.fence.next_order())
-        .bind(self.now.saturating_add(millis(awaited.hold)))
-        .execute(tx)
-        .await?;
+        let note = Note {
+            chat: &awaited.chat,
+            sender: &awaited.sender,
+            message_id: &arrival.identity.id,
+            kind: Ledger::Undecryptable,
+            due_in: awaited.ask_in,
+            place: Some(Place {
+                conversation: &conversation,
+                order: self.fence.next_order(),
+                hold: awaited.hold,
+            }),
+        };
+        note.insert(tx, self.fence.account()).await?;
         self.expects_missing = true;
         Ok(Accepted::Awaited)
     }

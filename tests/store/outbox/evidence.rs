@@ -8,6 +8,7 @@ on_every_engine!(
     what_was_given_up_stays_so_and_shows_how_far_it_came,
     a_late_answer_after_a_receipt_changes_nothing,
     receipts_of_what_is_not_in_the_outbox_change_nothing,
+    a_receipt_of_a_message_that_is_to_be_tried_again_ends_its_wait_and_not_the_chats_pace,
 );
 
 async fn a_receipt_sends_what_waits_or_is_on_its_way_or_is_uncertain(bench: &Bench) {
@@ -122,4 +123,33 @@ async fn receipts_of_what_is_not_in_the_outbox_change_nothing(bench: &Bench) {
     let sent = bench.store.prove_outgoing(&fence, &[strange]).await;
     assert_eq!(sent.expect("ours"), [""; 0]);
     assert_eq!(bench.status(&row.outbox_id).await, Status::Pending);
+}
+
+async fn a_receipt_of_a_message_that_is_to_be_tried_again_ends_its_wait_and_not_the_chats_pace(
+    bench: &Bench,
+) {
+    let fence = bench.fence().await;
+    let first = bench.send(ALICE, "first").await;
+    bench.send(ALICE, "second").await;
+    let rules = Rules {
+        chat_pace: Duration::from_secs(60),
+        lane_block: Duration::from_secs(900),
+        ..hasty()
+    };
+    let claimed = bench.store.claim_outgoing(&fence, 10, &rules).await;
+    let dispatch = claimed.expect("ours").messages.remove(0);
+    bench.settle_by(&fence, &dispatch, &silent(), &rules).await;
+    let proofs = [proof(&first, Evidence::Device)];
+    let sent = bench.store.prove_outgoing(&fence, &proofs).await;
+    assert_eq!(sent.expect("ours"), [first.channel_message_id]);
+    let claimed = bench.store.claim_outgoing(&fence, 10, &rules).await;
+    let claimed = claimed.expect("ours");
+    assert_eq!(claimed.messages, []);
+    let rest = claimed.rest.expect("the second waits");
+    assert!(rest > Duration::from_secs(30), "{rest:?}");
+    assert!(rest <= Duration::from_secs(60), "{rest:?}");
+    bench.send(ALICE, "third").await;
+    assert_eq!(bench.claim(&fence).await, [], "what is put in is no faster");
+    bench.hurry().await;
+    assert_eq!(body(&bench.claim_one(&fence).await), "second");
 }

@@ -8,7 +8,6 @@ on_every_engine!(
     an_account_is_due_while_one_of_its_chats_can_send,
     a_message_that_waits_for_its_next_attempt_holds_up_its_chat_alone,
     a_long_wait_holds_up_the_chat_no_longer_than_it_may,
-    a_receipt_of_a_message_that_is_to_be_tried_again_ends_its_wait_and_not_the_chats_pace,
     a_round_ends_after_four_attempts_and_each_is_told,
     a_dead_holders_attempt_counts_and_its_message_is_tried_again_in_its_place,
     a_message_that_kills_its_workers_is_given_up,
@@ -165,35 +164,6 @@ async fn a_long_wait_holds_up_the_chat_no_longer_than_it_may(bench: &Bench) {
     bench.hurry().await;
     let last = bench.claim_one(&fence).await;
     assert_eq!((&last.id, last.attempt), (&slow.outbox_id, 4));
-}
-
-async fn a_receipt_of_a_message_that_is_to_be_tried_again_ends_its_wait_and_not_the_chats_pace(
-    bench: &Bench,
-) {
-    let fence = bench.fence().await;
-    let first = bench.send(ALICE, "first").await;
-    bench.send(ALICE, "second").await;
-    let rules = Rules {
-        chat_pace: Duration::from_secs(60),
-        lane_block: Duration::from_secs(900),
-        ..hasty()
-    };
-    let claimed = bench.store.claim_outgoing(&fence, 10, &rules).await;
-    let dispatch = claimed.expect("ours").messages.remove(0);
-    bench.settle_by(&fence, &dispatch, &silent(), &rules).await;
-    let proofs = [proof(&first, Evidence::Device)];
-    let sent = bench.store.prove_outgoing(&fence, &proofs).await;
-    assert_eq!(sent.expect("ours"), [first.channel_message_id]);
-    let claimed = bench.store.claim_outgoing(&fence, 10, &rules).await;
-    let claimed = claimed.expect("ours");
-    assert_eq!(claimed.messages, []);
-    let rest = claimed.rest.expect("the second waits");
-    assert!(rest > Duration::from_secs(30), "{rest:?}");
-    assert!(rest <= Duration::from_secs(60), "{rest:?}");
-    bench.send(ALICE, "third").await;
-    assert_eq!(bench.claim(&fence).await, [], "what is put in is no faster");
-    bench.hurry().await;
-    assert_eq!(body(&bench.claim_one(&fence).await), "second");
 }
 
 async fn a_round_ends_after_four_attempts_and_each_is_told(bench: &Bench) {
