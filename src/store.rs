@@ -86,7 +86,8 @@ pub use link::{LinkCode, LinkCodeKind, LinkWish, SessionStatus};
 pub use missing::{Ledger, MissingMessage, MissingNote};
 pub use outbox::{
     Attempt, Cancelled, ChatAddress, Claimed, Cursor, Dispatch, Enqueued, Origin, OutboxDepth,
-    OutboxDetail, OutboxFilter, OutboxRow, Proof, Recovered, Request, Retried, Settled, Talk, Turn,
+    OutboxDetail, OutboxFilter, OutboxRow, Proof, Proven, Recovered, Request, Retried, Settled,
+    Talk, Turn,
 };
 pub use page::{Page, PageCursor};
 pub use place::{Place, PostgresUrl, shown};

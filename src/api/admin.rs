@@ -122,7 +122,9 @@ pub(super) fn looks() -> Routes {
         )
         .get(
             "/v1/admin/events",
-            op("What the workers told lately, the newest first.").asks::<events::Events>(),
+            op("What the workers told lately, the newest first.")
+                .asks::<events::Events>()
+                .lists::<events::ToldEvent>("events"),
             events::list,
         )
         .get(
@@ -143,7 +145,7 @@ pub(super) fn acts() -> Routes {
             op("Registers an account.")
                 .takes::<accounts::NewAccount>()
                 .status(201)
-                .or(200, "It is there already.")
+                .answers_too(200, "It is there already.")
                 .answers::<accounts::AccountView>(),
             accounts::add,
         )
@@ -305,7 +307,7 @@ fn messages(routes: Routes) -> Routes {
                 .takes::<MessageBody>()
                 .header("Idempotency-Key", "Repeating it sends nothing again.")
                 .status(202)
-                .or(200, "It was put in before.")
+                .answers_too(200, "It was put in before.")
                 .or(409, "Another message has this key.")
                 .answers::<OutboxRow>(),
             outbox::send,

@@ -51,7 +51,7 @@ pub(super) fn routes() -> Routes {
                 .takes::<messages::MessageBody>()
                 .header("Idempotency-Key", "Repeating it sends nothing again.")
                 .status(202)
-                .or(200, "It was put in before.")
+                .answers_too(200, "It was put in before.")
                 .or(409, "Another message has this key.")
                 .or(502, "A file could not be fetched.")
                 .answers::<OutboxRow>(),

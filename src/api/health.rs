@@ -1,12 +1,13 @@
 //! Probes, open to everybody: they tell nothing but up or down. And how each part of the system is, for
 //! who may look: `ok`, `degraded` when somebody should look, `down` when it does not work.
 
+mod report;
+
 use std::time::Duration;
 
 use axum::extract::State;
-use axum::http::{StatusCode, header};
+use axum::http::header;
 use axum::response::IntoResponse;
-use serde_json::{Value, json};
 
 use super::openapi::{Operation, Routes};
 use super::path::Path;
@@ -14,6 +15,7 @@ use super::problem::{Kind, Problem};
 use super::scope::Scope;
 use super::{Answer, Api};
 use crate::clock::Boot;
+use report::{Health, HealthReport, Part, Unconnected, millis};
 
 /// How long the store may take.
 const PATIENCE: Duration = Duration::from_secs(2);
@@ -48,9 +50,9 @@ pub(super) fn probes() -> Routes {
 pub(super) fn components() -> Routes {
     Routes::of(Some(Scope::Read)).get(
         "/health/{component}",
-        Operation::new(
-            "How a part is: store, lease, session, queue or outbox; 503 when it is down.",
-        ),
+        Operation::new("How a part is: store, lease, session, queue or outbox.")
+            .answers::<HealthReport>()
+            .answers_too(503, "It is down, or the store does not answer."),
         component,
     )
 }
@@ -90,44 +92,11 @@ async fn ping(api: &Api) -> Result<Duration, Problem> {
     }
 }
 
-/// How a part is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Health {
-    Down,
-    Degraded,
-    Ok,
-}
-
-impl Health {
-    fn answer(self, mut detail: Value) -> Answer<Value> {
-        let (status, word) = match self {
-            Self::Down => (StatusCode::SERVICE_UNAVAILABLE, "down"),
-            Self::Degraded => (StatusCode::OK, "degraded"),
-            Self::Ok => (StatusCode::OK, "ok"),
-        };
-        detail["status"] = word.into();
-        (status, axum::Json(detail))
-    }
-
-    /// Of `all`, so many are `well`.
-    fn of_share(well: usize, all: usize) -> Self {
-        match (well, all) {
-            (well, all) if well >= all => Self::Ok,
-            (0, _) => Self::Down,
-            _ => Self::Degraded,
-        }
-    }
-
-    fn unless(worrying: bool) -> Self {
-        if worrying { Self::Degraded } else { Self::Ok }
-    }
-}
-
 /// `GET /health/{component}`.
 async fn component(
     State(api): State<Api>,
     Path(component): Path<String>,
-) -> Result<Answer<Value>, Problem> {
+) -> Result<Answer<HealthReport>, Problem> {
     match component.as_str() {
         "store" => store(&api).await,
         "lease" => leases(&api).await,
@@ -138,17 +107,18 @@ async fn component(
     }
 }
 
-async fn store(api: &Api) -> Result<Answer<Value>, Problem> {
-    let took = match ping(api).await {
-        Ok(took) => took,
-        Err(_) => return Ok(Health::Down.answer(json!({"latencyMs": null}))),
+async fn store(api: &Api) -> Result<Answer<HealthReport>, Problem> {
+    let took = ping(api).await.ok();
+    let health = match took {
+        Some(took) => Health::unless(took >= SLOW),
+        None => Health::Down,
     };
-    let detail = json!({"latencyMs": took.as_millis()});
-    Ok(Health::unless(took >= SLOW).answer(detail))
+    let latency_ms = took.map(millis);
+    Ok(health.of(Part::Store { latency_ms }))
 }
 
 /// Every enabled account has a holder.
-async fn leases(api: &Api) -> Result<Answer<Value>, Problem> {
+async fn leases(api: &Api) -> Result<Answer<HealthReport>, Problem> {
     let accounts = api.store.accounts().await?;
     let leases = api.store.leases().await?;
     let enabled = accounts.iter().filter(|account| account.enabled);
@@ -157,13 +127,15 @@ async fn leases(api: &Api) -> Result<Answer<Value>, Problem> {
         row.is_some_and(|row| !row.is_free())
     });
     let health = Health::of_share(held.len(), held.len() + alone.len());
-    let alone: Vec<_> = alone.iter().map(|account| &account.id).collect();
-    let workers = api.store.workers().await?.len();
-    Ok(health.answer(json!({"held": held.len(), "withoutHolder": alone, "workers": workers})))
+    Ok(health.of(Part::Lease {
+        held: held.len(),
+        without_holder: alone.iter().map(|account| account.id.clone()).collect(),
+        workers: api.store.workers().await?.len(),
+    }))
 }
 
 /// Every enabled account that is linked is connected.
-async fn sessions(api: &Api) -> Result<Answer<Value>, Problem> {
+async fn sessions(api: &Api) -> Result<Answer<HealthReport>, Problem> {
     let accounts = api.store.accounts().await?;
     let sessions = api.store.session_statuses().await?;
     let linked = accounts
@@ -174,58 +146,39 @@ async fn sessions(api: &Api) -> Result<Answer<Value>, Problem> {
         session.is_some_and(|session| session.state == "connected")
     });
     let health = Health::of_share(connected.len(), connected.len() + others.len());
-    let others: Vec<_> = others
-        .iter()
-        .map(|account| json!({"accountId": account.id, "session": sessions.get(&account.id)}))
-        .collect();
-    Ok(health.answer(json!({"connected": connected.len(), "others": others})))
+    let others = others.iter().map(|account| Unconnected {
+        account_id: account.id.clone(),
+        session: sessions.get(&account.id).cloned(),
+    });
+    Ok(health.of(Part::Session {
+        connected: connected.len(),
+        others: others.collect(),
+    }))
 }
 
-async fn queue(api: &Api) -> Result<Answer<Value>, Problem> {
+async fn queue(api: &Api) -> Result<Answer<HealthReport>, Problem> {
     let depths = api.store.queue_depths().await?;
     let paused = api.store.controls().await?.paused;
     let sum = |count: fn(&crate::store::QueueDepth) -> i64| depths.iter().map(count).sum::<i64>();
     let oldest = depths.iter().filter_map(|depth| depth.oldest_age_ms).max();
     let dead = sum(|depth| depth.dead);
     let worrying = paused || dead > 0 || oldest.is_some_and(|age| age > OLD_JOB_MS);
-    Ok(Health::unless(worrying).answer(json!({
-        "paused": paused,
-        "pending": sum(|depth| depth.pending),
-        "processing": sum(|depth| depth.processing),
-        "dead": dead,
-        "oldestAgeMs": oldest,
-    })))
+    Ok(Health::unless(worrying).of(Part::Queue {
+        paused,
+        pending: sum(|depth| depth.pending),
+        processing: sum(|depth| depth.processing),
+        dead,
+        oldest_age_ms: oldest,
+    }))
 }
 
-async fn outbox(api: &Api) -> Result<Answer<Value>, Problem> {
+async fn outbox(api: &Api) -> Result<Answer<HealthReport>, Problem> {
     let depths = api.store.outbox_depths().await?;
     let oldest = depths.iter().map(|depth| depth.oldest_age_ms).max();
     let old = oldest.is_some_and(|age| age > OLD_MESSAGE_MS);
-    Ok(Health::unless(old).answer(json!({
-        "pending": depths.iter().map(|depth| depth.pending).sum::<i64>(),
-        "sending": depths.iter().map(|depth| depth.sending).sum::<i64>(),
-        "oldestAgeMs": oldest,
-    })))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_part_is_down_only_when_nothing_of_it_is_well() {
-        for (well, all, health) in [
-            (0, 0, Health::Ok),
-            (2, 2, Health::Ok),
-            (1, 2, Health::Degraded),
-            (0, 2, Health::Down),
-        ] {
-            assert_eq!(Health::of_share(well, all), health, "{well} of {all}");
-        }
-        assert_eq!(
-            Health::Down.answer(json!({})).0,
-            StatusCode::SERVICE_UNAVAILABLE
-        );
-        assert_eq!(Health::Degraded.answer(json!({})).1.0["status"], "degraded");
-    }
+    Ok(Health::unless(old).of(Part::Outbox {
+        pending: depths.iter().map(|depth| depth.pending).sum(),
+        sending: depths.iter().map(|depth| depth.sending).sum(),
+        oldest_age_ms: oldest,
+    }))
 }

@@ -24,7 +24,9 @@ pub(super) struct Operation {
     query: Vec<utoipa::openapi::path::Parameter>,
     headers: Vec<(&'static str, &'static str)>,
     schemas: Vec<(String, RefOr<Schema>)>,
-    /// Further statuses with their meaning, beside those that every route of its kind has.
+    /// Further statuses of the same answer, with their meaning.
+    too: Vec<(u16, &'static str)>,
+    /// Further problems with their meaning, beside those that every route of its kind has.
     others: Vec<(u16, &'static str)>,
 }
 
@@ -55,6 +57,7 @@ impl Operation {
             query: Vec::new(),
             headers: Vec::new(),
             schemas: Vec::new(),
+            too: Vec::new(),
             others: Vec::new(),
         }
     }
@@ -126,7 +129,13 @@ impl Operation {
         self
     }
 
-    /// May answer this too.
+    /// May say the same with this status too. Of an error: or tell of a problem.
+    pub(super) fn answers_too(mut self, status: u16, meaning: &'static str) -> Self {
+        self.too.push((status, meaning));
+        self
+    }
+
+    /// May tell of this problem.
     pub(super) fn or(mut self, status: u16, meaning: &'static str) -> Self {
         self.others.push((status, meaning));
         self

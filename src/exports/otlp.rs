@@ -9,7 +9,9 @@
 //!
 //! Spans are told by the events that end them. A trace's id is the job's, and spans' ids follow from it, so
 //! whichever workers and agents take part, all tell of one trace and none hands anything on. What is sent
-//! without a job is a trace of its own. A send that a receipt proves before the server's word has no span. A batch that is sent again repeats ids, which receivers merge.
+//! without a job is a trace of its own. A receipt that comes before the server's word ends the span of its
+//! attempt; one that comes when the attempt was given up has none. A batch that is sent again repeats ids,
+//! which receivers merge.
 
 use std::collections::BTreeMap;
 
@@ -149,7 +151,7 @@ fn span_of(event: &str) -> Option<(&'static str, u8)> {
     })
 }
 
-/// The span of one event; none: it has no time or no trace, as what a receipt tells.
+/// The span of one event; none: it ends no attempt, as a late receipt.
 fn span(event: &Value) -> Option<Value> {
     let text = |name: &str| event[name].as_str();
     let (name, kind) = span_of(text("event")?)?;

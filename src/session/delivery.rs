@@ -26,7 +26,7 @@ use crate::clock::Boot;
 use crate::outbound::delivery::Evidence;
 use crate::outbound::pacing::Pace;
 use crate::store::{Proof, StoreError};
-use crate::telemetry::event::{self, Event};
+use crate::telemetry::event::{self, Attempt, Event};
 
 /// Chats that are written to at once.
 const ABREAST: usize = 16;
@@ -207,11 +207,17 @@ impl Rounds {
                 Err(_) => break Vec::new(),
             }
         };
-        for message_id in &proven {
+        for sent in &proven {
+            let attempt = sent.attempt.map(|(number, took)| Attempt {
+                number,
+                took,
+                job: sent.job.as_ref(),
+                outbox: &sent.outbox,
+            });
             event::emit(Event::Sent {
                 account: &self.desk.account,
-                message_id,
-                attempt: None,
+                message_id: &sent.message_id,
+                attempt,
             });
         }
         behind

@@ -47,6 +47,11 @@ impl LeaseRow {
         self.remaining_ms <= 0
     }
 
+    /// Whether its last holder gave it up; otherwise it runs, or ran out.
+    pub const fn was_released(&self) -> bool {
+        self.expires_at == 0
+    }
+
     fn read(row: &AnyRow) -> Result<Self> {
         Ok(Self {
             account: account_id(row, "lease")?,

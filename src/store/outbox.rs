@@ -28,7 +28,7 @@ pub use self::enqueue::{Enqueued, Origin, Request};
 pub(in crate::store) use self::enqueue::{insert_outgoing, resolve};
 pub(in crate::store) use self::lane::refresh as refresh_lane;
 pub use self::operator::{Cancelled, Retried};
-pub use self::proof::Proof;
+pub use self::proof::{Proof, Proven};
 pub use self::row::{Attempt, OutboxDetail, OutboxFilter, OutboxRow};
 pub use self::settle::{Recovered, Settled};
 pub use self::talk::{Cursor, Talk, Turn};

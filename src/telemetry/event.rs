@@ -200,7 +200,7 @@ pub enum Event<'a> {
         account: &'a AccountId,
         message: &'a str,
     },
-    /// `whatsapp.outbound.sent`; without an attempt: known by a receipt
+    /// `whatsapp.outbound.sent`; without an attempt: known by a late receipt
     Sent {
         account: &'a AccountId,
         message_id: &'a str,

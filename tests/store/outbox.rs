@@ -8,7 +8,7 @@ use whatsapp_worker::outbound::delivery::{Evidence, Next, Outcome, Rules, Status
 use whatsapp_worker::outbound::message::{Draft, Recipient};
 use whatsapp_worker::store::{
     Accepted, Cancelled, Dispatch, Enqueued, Fence, Origin, OutboxDetail, OutboxFilter, OutboxRow,
-    Proof, Request, Retried, Settled, StoreError, Talk,
+    Proof, Proven, Request, Retried, Settled, StoreError, Talk,
 };
 
 use super::{Bench, message, pn};

@@ -4,7 +4,7 @@ use axum::Json as Answered;
 use axum::extract::State;
 use serde::Deserialize;
 use serde_json::{Value, json};
-use utoipa::IntoParams;
+use utoipa::{IntoParams, ToSchema};
 
 use super::pages;
 use crate::api::Api;
@@ -52,4 +52,34 @@ fn shown(event: StoredEvent) -> Value {
         fields.insert("storedAt".to_owned(), json!(event.at));
     }
     told
+}
+
+/// An event: what all of them tell, and more by its name.
+#[derive(ToSchema)]
+#[schema(rename_all = "camelCase")]
+#[expect(dead_code, reason = "only its shape is told")]
+pub struct ToldEvent {
+    id: String,
+    /// When it happened, by RFC 3339.
+    #[schema(rename = "_time")]
+    time: String,
+    /// E.g. `whatsapp.lease.acquire.success`.
+    event: String,
+    level: Level,
+    /// For people.
+    message: String,
+    /// Who told it, once it had a name.
+    worker: Option<String>,
+    /// When it was written, Unix time in milliseconds.
+    stored_at: i64,
+}
+
+#[derive(ToSchema)]
+#[schema(rename_all = "lowercase")]
+#[expect(dead_code, reason = "only its shape is told")]
+enum Level {
+    Debug,
+    Info,
+    Warn,
+    Error,
 }

@@ -152,29 +152,33 @@ fn text() -> RefOr<Schema> {
 fn responses(route: &Described) -> utoipa::openapi::Responses {
     let told = &route.operation;
     let mut responses = ResponsesBuilder::new();
-    let success = ResponseBuilder::new().description("Done.");
-    let success = match &told.says {
-        Says::Nothing => success,
-        Says::Media(media) => success.content(*media, ContentBuilder::new().build()),
-        Says::Object | Says::Json(_) => success.content("application/json", json(told)),
-    };
-    responses = responses.response(told.status.to_string(), success.build());
-    let mut said = BTreeSet::from([told.status]);
+    let mut said = BTreeSet::new();
+    for (status, meaning) in [(told.status, "Done.")].iter().chain(&told.too) {
+        said.insert(*status);
+        let response = ResponseBuilder::new().description(*meaning);
+        let mut response = match &told.says {
+            Says::Nothing => response,
+            Says::Media(media) => response.content(*media, ContentBuilder::new().build()),
+            Says::Object | Says::Json(_) => response.content("application/json", json(told)),
+        };
+        if *status >= 400 {
+            response = response.content(PROBLEM, problem());
+        }
+        responses = responses.response(status.to_string(), response.build());
+    }
     for (status, meaning) in told.others.iter().copied().chain(usual(route)) {
         if said.insert(status) {
-            let problem = ResponseBuilder::new().description(meaning);
-            let problem = match status {
-                ..300 => problem.content("application/json", json(told)),
-                _ => {
-                    let schema = Ref::from_schema_name(Problem::name());
-                    let content = ContentBuilder::new().schema(Some(schema)).build();
-                    problem.content(PROBLEM, content)
-                }
-            };
-            responses = responses.response(status.to_string(), problem.build());
+            let response = ResponseBuilder::new().description(meaning);
+            let response = response.content(PROBLEM, problem());
+            responses = responses.response(status.to_string(), response.build());
         }
     }
     responses.build()
+}
+
+fn problem() -> Content {
+    let schema = Ref::from_schema_name(Problem::name());
+    ContentBuilder::new().schema(Some(schema)).build()
 }
 
 /// What a success says in JSON.

@@ -90,14 +90,19 @@ pub(super) async fn release(
         return Ok(());
     }
     let new = wait(store, config, &row, Some(TAKEN)).await?;
-    if new.is_free() {
-        put!("'{}' released account '{account}'; it is free.", row.owner);
-    } else {
+    if !new.is_free() {
         put!(
-            "'{}' released account '{account}'; '{}' has it now (epoch {}).",
+            "Account '{account}' went from '{}' to '{}' (epoch {}).",
             row.owner,
             new.owner,
             new.epoch
+        );
+    } else if new.was_released() {
+        put!("'{}' released account '{account}'; it is free.", row.owner);
+    } else {
+        put!(
+            "The lease of '{}' on account '{account}' ran out unreleased; the account is free.",
+            row.owner
         );
     }
     Ok(())

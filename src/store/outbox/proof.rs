@@ -1,10 +1,12 @@
 //! Receipts and late acknowledgements: proof that a message came through, whatever was known of it.
 
+use std::time::Duration;
+
 use sqlx::{Row, query};
 
 use super::lane;
 use super::row::odd;
-use crate::ids::{ConversationId, OutboxId};
+use crate::ids::{ConversationId, JobId, OutboxId};
 use crate::outbound::delivery::{Evidence, Status};
 use crate::store::connections::Tx;
 use crate::store::{Fence, Result, Store, stored};
@@ -18,28 +20,38 @@ pub struct Proof {
     pub evidence: Evidence,
 }
 
+/// A message that is known to be sent only now.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Proven {
+    /// WhatsApp's id of the message.
+    pub message_id: String,
+    /// Its row.
+    pub outbox: OutboxId,
+    /// What is replied to.
+    pub job: Option<JobId>,
+    /// The attempt that is still under way, and for how long it has been.
+    pub attempt: Option<(i64, Duration)>,
+}
+
 impl Store {
-    /// Takes `proofs` in, all or none, and returns the ids of messages that are known to be sent only
-    /// now. Proofs of what is not in the outbox, and older news, change nothing. What was given up as
+    /// Takes `proofs` in, all or none, and returns the messages that are known to be sent only now. Proofs of what is not in the outbox, and older news, change nothing. What was given up as
     /// `failed` or `cancelled` stays so, and shows how far it came.
     ///
     /// # Errors
     /// [`super::super::StoreError::Fenced`], [`super::super::StoreError::Unavailable`]: repeat it.
-    pub async fn prove_outgoing(&self, fence: &Fence, proofs: &[Proof]) -> Result<Vec<String>> {
+    pub async fn prove_outgoing(&self, fence: &Fence, proofs: &[Proof]) -> Result<Vec<Proven>> {
         let mut tx = self.begin_fenced(fence).await?;
         let now = tx.now().await?;
         let mut sent = Vec::new();
         for proof in proofs {
-            if take_in(&mut tx, fence, proof, now).await? {
-                sent.push(proof.message_id.clone());
-            }
+            sent.extend(take_in(&mut tx, fence, proof, now).await?);
         }
         tx.commit().await?;
         Ok(sent)
     }
 }
 
-async fn take_in(tx: &mut Tx, fence: &Fence, proof: &Proof, now: i64) -> Result<bool> {
+async fn take_in(tx: &mut Tx, fence: &Fence, proof: &Proof, now: i64) -> Result<Option<Proven>> {
     let conv: Option<String> =
         sqlx::query_scalar("SELECT conv FROM outbox WHERE account_id = $1 AND message_id = $2")
             .bind(fence.account().as_str())
@@ -47,17 +59,18 @@ async fn take_in(tx: &mut Tx, fence: &Fence, proof: &Proof, now: i64) -> Result<
             .fetch_optional(&mut *tx)
             .await?;
     let Some(conv) = conv.map(ConversationId) else {
-        return Ok(false);
+        return Ok(None);
     };
     lane::lock(tx, &conv).await?;
     let row = query(
-        "SELECT outbox_id, status, delivery FROM outbox WHERE account_id = $1 AND message_id = $2",
+        "SELECT outbox_id, status, delivery, job_id, attempt_count, last_attempt_at
+         FROM outbox WHERE account_id = $1 AND message_id = $2",
     )
     .bind(fence.account().as_str())
     .bind(stored(&proof.message_id))
     .fetch_optional(&mut *tx)
     .await?;
-    let Some(row) = row else { return Ok(false) };
+    let Some(row) = row else { return Ok(None) };
     let id = OutboxId(row.try_get("outbox_id")?);
     let status: Status = row.try_get::<&str, _>("status")?.parse().map_err(odd)?;
     let known: Option<String> = row.try_get("delivery")?;
@@ -67,7 +80,7 @@ async fn take_in(tx: &mut Tx, fence: &Fence, proof: &Proof, now: i64) -> Result<
         Status::Pending | Status::Sending | Status::Uncertain
     );
     if !open && known >= Some(proof.evidence) {
-        return Ok(false);
+        return Ok(None);
     }
     let furthest = known.map_or(proof.evidence, |known| known.max(proof.evidence));
     query(
@@ -84,9 +97,23 @@ async fn take_in(tx: &mut Tx, fence: &Fence, proof: &Proof, now: i64) -> Result<
     .bind(i64::from(open))
     .execute(&mut *tx)
     .await?;
-    if open {
-        lane::unblock(tx, &conv, &id).await?;
-        lane::refresh(tx, &conv).await?;
+    if !open {
+        return Ok(None);
     }
-    Ok(open)
+    lane::unblock(tx, &conv, &id).await?;
+    lane::refresh(tx, &conv).await?;
+    let begun: Option<i64> = row.try_get("last_attempt_at")?;
+    let attempt = match (status, begun) {
+        (Status::Sending, Some(begun)) => Some((
+            row.try_get("attempt_count")?,
+            Duration::from_millis(u64::try_from(now - begun).unwrap_or_default()),
+        )),
+        _ => None,
+    };
+    Ok(Some(Proven {
+        message_id: proof.message_id.clone(),
+        outbox: id,
+        job: row.try_get::<Option<String>, _>("job_id")?.map(JobId),
+        attempt,
+    }))
 }

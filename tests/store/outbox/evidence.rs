@@ -21,13 +21,16 @@ async fn a_receipt_sends_what_waits_or_is_on_its_way_or_is_uncertain(bench: &Ben
     let second = bench.send(ALICE, "second").await;
     let prove = async |row: &OutboxRow| {
         let proofs = [proof(row, Evidence::Device)];
-        bench
-            .store
-            .prove_outgoing(&fence, &proofs)
-            .await
-            .expect("ours")
+        let proven = bench.store.prove_outgoing(&fence, &proofs).await;
+        let proven = <[Proven; 1]>::try_from(proven.expect("ours")).expect("it alone");
+        let [proven] = proven;
+        assert_eq!(
+            (&proven.message_id, &proven.outbox),
+            (&row.channel_message_id, &row.outbox_id)
+        );
+        proven.attempt.map(|(number, _)| number)
     };
-    assert_eq!(prove(&first).await, [first.channel_message_id.as_str()]);
+    assert_eq!(prove(&first).await, None, "its attempt has ended");
     let row = bench.message(&first.outbox_id).await.row;
     assert_eq!(
         (row.status, row.error_code, row.delivery),
@@ -38,7 +41,7 @@ async fn a_receipt_sends_what_waits_or_is_on_its_way_or_is_uncertain(bench: &Ben
         second.outbox_id,
         "its lane goes on"
     );
-    assert_eq!(prove(&second).await.len(), 1, "on its way");
+    assert_eq!(prove(&second).await, Some(1), "on its way");
     let third = bench.send(ALICE, "third").await;
     for _ in 0..4 {
         let dispatch = bench.claim_one(&fence).await;
@@ -46,7 +49,7 @@ async fn a_receipt_sends_what_waits_or_is_on_its_way_or_is_uncertain(bench: &Ben
         bench.hurry().await;
     }
     assert_eq!(bench.status(&third.outbox_id).await, Status::Uncertain);
-    assert_eq!(prove(&third).await.len(), 1);
+    assert_eq!(prove(&third).await, None);
     assert_eq!(bench.status(&third.outbox_id).await, Status::Sent);
 }
 
@@ -81,7 +84,7 @@ async fn what_was_given_up_stays_so_and_shows_how_far_it_came(bench: &Bench) {
     assert_eq!(cancelled.expect("answers"), Cancelled::Done);
     let proofs = [proof(&row, Evidence::Read)];
     let sent = bench.store.prove_outgoing(&fence, &proofs).await;
-    assert_eq!(sent.expect("ours"), [""; 0]);
+    assert_eq!(sent.expect("ours"), []);
     let row = bench.message(&row.outbox_id).await.row;
     assert_eq!(
         (row.status, row.delivery),
@@ -121,7 +124,7 @@ async fn receipts_of_what_is_not_in_the_outbox_change_nothing(bench: &Bench) {
         evidence: Evidence::Read,
     };
     let sent = bench.store.prove_outgoing(&fence, &[strange]).await;
-    assert_eq!(sent.expect("ours"), [""; 0]);
+    assert_eq!(sent.expect("ours"), []);
     assert_eq!(bench.status(&row.outbox_id).await, Status::Pending);
 }
 
@@ -141,7 +144,7 @@ async fn a_receipt_of_a_message_that_is_to_be_tried_again_ends_its_wait_and_not_
     bench.settle_by(&fence, &dispatch, &silent(), &rules).await;
     let proofs = [proof(&first, Evidence::Device)];
     let sent = bench.store.prove_outgoing(&fence, &proofs).await;
-    assert_eq!(sent.expect("ours"), [first.channel_message_id]);
+    assert_eq!(sent.expect("ours")[0].message_id, first.channel_message_id);
     let claimed = bench.store.claim_outgoing(&fence, 10, &rules).await;
     let claimed = claimed.expect("ours");
     assert_eq!(claimed.messages, []);

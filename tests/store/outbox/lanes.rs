@@ -342,8 +342,8 @@ async fn an_old_holder_claims_and_settles_nothing(bench: &Bench) {
     ));
     assert_eq!(bench.status(&row.outbox_id).await, Status::Sending);
     assert_eq!(
-        store.prove_outgoing(&new, &proofs).await.expect("ours"),
-        [row.channel_message_id]
+        store.prove_outgoing(&new, &proofs).await.expect("ours")[0].message_id,
+        row.channel_message_id
     );
 }
 

@@ -198,6 +198,8 @@ impl Workshop {
             .current_dir(&self.tree)
             .env("CARGO_TARGET_DIR", &self.target)
             .env("RUST_BACKTRACE", "0")
+            // The same crates are built for each mutation, also where everything else is built once.
+            .env("CARGO_INCREMENTAL", "1")
             .stdin(Stdio::null())
             .stdout(file.try_clone().map_err(failed)?)
             .stderr(file)
