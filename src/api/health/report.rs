@@ -32,13 +32,15 @@ pub struct HealthReport {
 
 /// What is to be seen of a part.
 #[derive(Clone, Debug, Serialize, ToSchema)]
-#[serde(untagged, rename_all_fields = "camelCase")]
+#[serde(untagged)]
 pub enum Part {
+    #[serde(rename_all = "camelCase")]
     Store {
         /// None: it did not answer.
         #[schema(required)]
         latency_ms: Option<u64>,
     },
+    #[serde(rename_all = "camelCase")]
     Lease {
         /// Enabled accounts that have a holder.
         held: usize,
@@ -51,6 +53,7 @@ pub enum Part {
         connected: usize,
         others: Vec<Unconnected>,
     },
+    #[serde(rename_all = "camelCase")]
     Queue {
         paused: bool,
         pending: i64,
@@ -60,6 +63,7 @@ pub enum Part {
         #[schema(required)]
         oldest_age_ms: Option<i64>,
     },
+    #[serde(rename_all = "camelCase")]
     Outbox {
         pending: i64,
         sending: i64,
