@@ -1,9 +1,10 @@
 //! What becomes of messages of the past, which the phone sends along with a link.
 //!
 //! An account that is linked again under the number it had is told by its phone what arrived in
-//! between. Those messages, newer than the last one we have of before, are the *gap*, and
-//! `WHATSAPP_RELINK_BACKFILL` decides about them. Everything older, and the whole history of a first
-//! link, is recorded. What the policy refuses is ignored, whenever it was written.
+//! between. Those messages are the *gap*, and `WHATSAPP_RELINK_BACKFILL` decides about them: what is
+//! newer than the last message that we have of before, and what that one may have overtaken on its way.
+//! Everything older, and the whole history of a first link, is recorded. What the policy refuses is
+//! ignored, whenever it was written.
 //!
 //! Each message gets a dedupe row whatever becomes of it: a live copy that comes later is a duplicate.
 
@@ -15,6 +16,11 @@ use crate::inbound::policy::{Policy, Refusal};
 
 /// How old a message of the gap may be to become a job: nobody waits for an answer to an older one.
 const WORTH_ANSWERING_MS: i64 = 24 * 60 * 60 * 1000;
+
+/// By how much a message of one conversation may be older than those of others that were committed before
+/// it: conversations are read side by side, and some wait for keys. What is known of that time is seen
+/// by dedupe.
+const OVERTAKEN_MS: i64 = 5 * 60 * 1000;
 
 /// What becomes of the gap.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -54,11 +60,10 @@ pub struct Gap {
 }
 
 impl Gap {
-    /// Whether a message was written while the account was not linked. One of the same moment as the
-    /// last that we have may be that one, which dedupe sees, or another.
+    /// Whether a message may have been on its way, or was written, while the account was not linked.
     pub fn holds(&self, inbound: &Inbound) -> bool {
         self.since_ms
-            .is_some_and(|since| inbound.sent_at_ms >= since)
+            .is_some_and(|since| inbound.sent_at_ms >= since.saturating_sub(OVERTAKEN_MS))
     }
 
     /// Decides about one message of the past.
@@ -122,7 +127,8 @@ mod tests {
     }
 
     #[test]
-    fn only_what_is_newer_than_the_last_message_we_have_is_backfilled() {
+    fn what_the_last_message_we_have_cannot_have_overtaken_is_not_backfilled() {
+        let edge = NOW - 5 - OVERTAKEN_MS;
         let off = Disposition::Ignored(Refusal::BackfillOff);
         for (backfill, in_the_gap) in [
             (Backfill::Queue, Disposition::Queued),
@@ -130,11 +136,9 @@ mod tests {
             (Backfill::Off, off),
         ] {
             assert_eq!(decided(backfill, Some(SINCE), NOW), in_the_gap);
-            assert_eq!(decided(backfill, Some(NOW - 5), NOW - 5), in_the_gap);
-            assert_eq!(
-                decided(backfill, Some(NOW - 5), NOW - 6),
-                Disposition::Recorded
-            );
+            assert_eq!(decided(backfill, Some(NOW - 5), edge), in_the_gap);
+            let before = decided(backfill, Some(NOW - 5), edge - 1);
+            assert_eq!(before, Disposition::Recorded);
             assert_eq!(decided(backfill, None, NOW), Disposition::Recorded);
         }
     }

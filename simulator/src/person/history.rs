@@ -1,13 +1,13 @@
 //! What a phone remembers of its conversations, and tells a companion that was linked just now.
 
-use std::collections::VecDeque;
+use std::collections::{HashSet, VecDeque};
 
 use wacore_binary::Jid;
 use waproto::buffa::MessageField;
 use waproto::whatsapp as wa;
 
 /// How many messages a phone tells of; older ones are forgotten.
-const REMEMBERED: usize = 1000;
+const REMEMBERED: usize = 10_000;
 
 /// One message of a conversation.
 pub(super) struct Noted {
@@ -26,18 +26,21 @@ pub(super) struct Noted {
 #[derive(Default)]
 pub(super) struct History {
     noted: VecDeque<Noted>,
+    /// Chat and id of each of them.
+    known: HashSet<(Jid, String)>,
     forgotten: u64,
 }
 
 impl History {
     /// Adds a message; one that is there already stays as it is.
     pub(super) fn note(&mut self, noted: Noted) {
-        let same = |known: &Noted| known.id == noted.id && known.chat == noted.chat;
-        if self.noted.iter().any(same) {
+        if !self.known.insert((noted.chat.clone(), noted.id.clone())) {
             return;
         }
-        if self.noted.len() == REMEMBERED {
-            self.noted.pop_front();
+        if self.noted.len() == REMEMBERED
+            && let Some(oldest) = self.noted.pop_front()
+        {
+            self.known.remove(&(oldest.chat, oldest.id));
             self.forgotten += 1;
         }
         self.noted.push_back(noted);
