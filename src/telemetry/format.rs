@@ -1,5 +1,6 @@
 //! One line for each event: for people on a terminal, JSON elsewhere.
 
+use std::borrow::Cow;
 use std::fmt::{self, Write};
 
 use serde_json::{Map, Value};
@@ -40,12 +41,14 @@ where
         if let (false, Some(json)) = (self.human, &fields.json) {
             return writeln!(writer, "{json}");
         }
+        // Before they are written as JSON: its escapes would hide what is looked for.
+        fields.scrub(is_protocol_library(target));
         let line = if self.human {
             fields.human(level, target)
         } else {
             fields.json(level, target)
         };
-        writeln!(writer, "{}", scrub(&line, is_protocol_library(target)))
+        writeln!(writer, "{line}")
     }
 }
 
@@ -68,6 +71,22 @@ impl Fields {
             (name, _) if name.starts_with("log.") => {}
             (name, value) => {
                 self.rest.insert(name.to_owned(), value);
+            }
+        }
+    }
+
+    fn scrub(&mut self, strict: bool) {
+        if let Cow::Owned(clean) = scrub(&self.message, strict) {
+            self.message = clean;
+        }
+        for value in self.rest.values_mut() {
+            let text = match value {
+                Value::String(text) => text.clone(),
+                Value::Number(number) => number.to_string(),
+                _ => continue,
+            };
+            if let Cow::Owned(clean) = scrub(&text, strict) {
+                *value = clean.into();
             }
         }
     }
@@ -123,5 +142,33 @@ impl Visit for Fields {
     }
     fn record_f64(&mut self, field: &Field, value: f64) {
         self.put(field, value.into());
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_looked_for_is_found_before_it_is_escaped() {
+        let fields = || Fields {
+            message: "sent <message notify=\"Anna\"/> to\n4915112345678".to_owned(),
+            rest: Map::from_iter([
+                ("user".to_owned(), Value::from(4_915_112_345_678_u64)),
+                ("tries".to_owned(), Value::from(3)),
+                ("peer".to_owned(), Value::from("100000012345678.0:5")),
+            ]),
+            ..Fields::default()
+        };
+        let (mut strict, mut own) = (fields(), fields());
+        strict.scrub(true);
+        let line: Value = serde_json::from_str(&strict.json(Level::INFO, "Client")).expect("JSON");
+        assert_eq!(line["message"], "sent <message notify=\"…\"/> to\n…78");
+        assert_eq!(line["user"], "…78");
+        assert_eq!(line["tries"], 3);
+        assert_eq!(line["peer"], "…78.0:5");
+        own.scrub(false);
+        let line = own.human(Level::INFO, "whatsapp_worker::app");
+        assert!(line.contains("user=4915112345678"), "{line}");
     }
 }

@@ -14,20 +14,26 @@ const LONG: usize = 7;
 /// Masks the user part of each `user@server` with a numeric user; with `strict`, every run of seven
 /// and more digits.
 pub fn scrub(line: &str, strict: bool) -> Cow<'_, str> {
-    if strict && NAMED.iter().any(|(mark, _)| line.contains(mark)) {
+    if strict && holds_names(line) {
         return Cow::Owned(scrub_numbers(&without_names(line), strict).into_owned());
     }
     scrub_numbers(line, strict)
 }
 
 /// What stands before a name that a person or a group gave itself, and what ends it.
-const NAMED: [(&str, char); 5] = [
-    ("PushName: '", '\''),
-    ("push_name: '", '\''),
+const NAMED: [(&str, char); 4] = [
+    ("verified business name: ", '\n'),
     ("notify=\"", '"'),
     ("subject=\"", '"'),
     (" name=\"", '"'),
 ];
+/// Behind these, names are in apostrophes, and may hold some: everything up to the last goes.
+const QUOTED: [&str; 3] = ["PushName", "push_name", "push name"];
+
+fn holds_names(line: &str) -> bool {
+    let named = NAMED.iter().map(|(mark, _)| mark);
+    named.chain(&QUOTED).any(|mark| line.contains(mark))
+}
 
 fn without_names(line: &str) -> String {
     let mut line = line.to_owned();
@@ -39,6 +45,14 @@ fn without_names(line: &str) -> String {
             line.replace_range(start..start + length, "…");
             from = start;
         }
+    }
+    let quoted = QUOTED.iter().find_map(|mark| {
+        let behind = line.find(mark)? + mark.len();
+        let first = behind + line[behind..].find('\'')? + 1;
+        Some(first..line.rfind('\'')?.max(first))
+    });
+    if let Some(quoted) = quoted {
+        line.replace_range(quoted, "…");
     }
     line
 }
@@ -131,15 +145,49 @@ mod tests {
         );
     }
 
+    /// As whatsapp-rust 0.7 writes them.
     #[test]
     fn names_that_people_gave_themselves_are_taken_out() {
-        assert_eq!(
-            scrub(
-                r#"PushName: 'Anna', <message notify="Bob" id="1"/> <group subject="Team"/>"#,
-                true
+        for (line, clean) in [
+            (
+                "PersistenceManager: Loaded existing device data (PushName: 'O'Hara'). Initializing Device.",
+                "PersistenceManager: Loaded existing device data (PushName: '…'). Initializing Device.",
             ),
-            r#"PushName: '…', <message notify="…" id="1"/> <group subject="…"/>"#
-        );
+            (
+                "send_presence called with push_name: 'Anna'",
+                "send_presence called with push_name: '…'",
+            ),
+            (
+                "Updating push name from 'Anna' -> 'Anna B'",
+                "Updating push name from '…'",
+            ),
+            (
+                "Persisting push name from app state mutation: 'Anna' (old='Ann')",
+                "Persisting push name from app state mutation: '…')",
+            ),
+            (
+                "Sent presence after push name update.",
+                "Sent presence after push name update.",
+            ),
+            (
+                "Updating own push name from history sync to 'Anna'",
+                "Updating own push name from history sync to '…'",
+            ),
+            (
+                "Contact 4915112345678@s.whatsapp.net verified business name: Anna's",
+                "Contact …78@s.whatsapp.net verified business name: …",
+            ),
+            (
+                r#"Sending presence stanza: <presence type="available" name="Anna"/>"#,
+                r#"Sending presence stanza: <presence type="available" name="…"/>"#,
+            ),
+            (
+                r#"<message notify="Bob" id="1"/> <group subject="Team"/>"#,
+                r#"<message notify="…" id="1"/> <group subject="…"/>"#,
+            ),
+        ] {
+            assert_eq!(scrub(line, true), clean);
+        }
     }
 
     #[test]
