@@ -70,7 +70,6 @@ pub struct Api {
     queue: Queue,
     accepting: Accepting,
     files: Files,
-    /// Links that show a code which links, once.
     /// The webhooks of this process's file.
     listed: Arc<[Webhook]>,
     /// Cancelled when the process stops.

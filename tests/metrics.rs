@@ -42,10 +42,28 @@ async fn scrape(place: &str) -> (HashMap<String, f64>, String) {
 
 /// Scrapes until `name` is `wanted`.
 pub async fn until(place: &str, name: &str, wanted: f64) -> (HashMap<String, f64>, String) {
+    let fits = |samples: &HashMap<String, f64>| samples.get(name) == Some(&wanted);
+    looked(place, &format!("{name} is not {wanted}"), fits).await
+}
+
+/// Scrapes until a sample whose name and labels begin so is `least` or more.
+pub async fn reached(place: &str, begins: &str, least: f64) {
+    let fits = |samples: &HashMap<String, f64>| {
+        let mut named = samples.iter().filter(|(name, _)| name.starts_with(begins));
+        named.any(|(_, value)| *value >= least)
+    };
+    looked(place, &format!("{begins} is not {least}"), fits).await;
+}
+
+async fn looked(
+    place: &str,
+    missing: &str,
+    fits: impl Fn(&HashMap<String, f64>) -> bool,
+) -> (HashMap<String, f64>, String) {
     let looking = async {
         loop {
             let (samples, text) = scrape(place).await;
-            if samples.get(name) == Some(&wanted) {
+            if fits(&samples) {
                 return (samples, text);
             }
             // justified: it is another process's number, and a scrape is how it is told.
@@ -54,7 +72,7 @@ pub async fn until(place: &str, name: &str, wanted: f64) -> (HashMap<String, f64
     };
     match tokio::time::timeout(PATIENCE, looking).await {
         Ok(found) => found,
-        Err(_) => panic!("{name} is not {wanted}: {}", scrape(place).await.1),
+        Err(_) => panic!("{missing}: {}", scrape(place).await.1),
     }
 }
 
@@ -169,6 +187,16 @@ async fn rules_and_dashboard_name_metrics_that_a_worker_tells_and_sections_of_th
 
 #[tokio::test]
 async fn prometheus_takes_the_rules_and_they_fire_when_they_should() {
+    let rules = include_str!("../deploy/prometheus/whatsapp-worker.rules.yml");
+    let tests = include_str!("../deploy/prometheus/whatsapp-worker.test.yml");
+    for rule in rules
+        .lines()
+        .filter_map(|line| line.trim().strip_prefix("- alert: "))
+    {
+        // Quiet cases are on one line.
+        let fires = format!("alertname: {rule}\n        exp_alerts:\n");
+        assert!(tests.contains(&fires), "{rule} is not made to fire");
+    }
     let dir = concat!(env!("CARGO_MANIFEST_DIR"), "/deploy/prometheus");
     for arguments in [
         ["check", "rules", "whatsapp-worker.rules.yml"],

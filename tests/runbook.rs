@@ -53,6 +53,7 @@ macro_rules! sections {
 
 sections! {
     "Look first" => upkeep::look_first,
+    "No worker runs" => machines::no_worker_runs,
     "Stuck jobs" => queue::stuck_jobs,
     "Dead letters" => queue::dead_letters,
     "Stopping everything" => queue::stopping_everything,
@@ -77,6 +78,7 @@ sections! {
     "Messages that were not sent" => messages::messages_that_were_not_sent,
     "Store busy or unreachable" => machines::store_busy_or_unreachable,
     "Events are not exported" => upkeep::events_are_not_exported,
+    "Not connected" => session::not_connected,
     "Connected and silent" => session::connected_and_silent,
     "Replacing the worker" => machines::replacing_the_worker,
     "Backups" => machines::backups,

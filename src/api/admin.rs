@@ -1,4 +1,5 @@
-//! HTTP for operators: everything that the command line does to a store, below `/v1/admin`.
+//! HTTP for operators: what the command line does to a store, below `/v1/admin`. What needs the files or
+//! keys of a machine is the command line's alone.
 //!
 //! Looking needs [`Scope::Read`], changing [`Scope::Operate`]; every change is in the audit with the
 //! actor `admin`. What workers do on their own time is asked for and answered 202. The same functions

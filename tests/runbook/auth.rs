@@ -9,7 +9,7 @@ use tokio::process::Child;
 use whatsapp_worker::ids::mask;
 use whatsapp_worker::rehearsal::{Stage, Worker};
 
-use super::section::{Section, data, ended, in_state, run, spawn};
+use super::section::{Section, TOLD, data, ended, in_state, run, spawn};
 use crate::auth::older_copies::{Copy, both_ways};
 use crate::auth::{REMOTE, elsewhere, refused, scan, sql, status, stop};
 use crate::theatre::{PATIENCE, Theatre};
@@ -173,7 +173,7 @@ async fn roll_back(section: &mut Section, theatre: &Theatre, older: &Copy) -> Wo
 }
 
 pub async fn an_older_auth_state(section: &mut Section) {
-    let theatre = Theatre::with_settings(&[("SIMULATOR_REPLY", "text")]).await;
+    let theatre = Theatre::with_settings(&[("SIMULATOR_REPLY", "text"), TOLD]).await;
     let stage = &theatre.stage;
     let worker = theatre.linked_worker("one").await;
     both_ways(&theatre, "before the copy").await;
@@ -195,6 +195,8 @@ pub async fn an_older_auth_state(section: &mut Section) {
     stop(worker).await;
 
     let worker = roll_back(section, &theatre, &older).await;
+    let state = r#"wa_session_state{account="default",state="failed",reason="auth_rolled_back"}"#;
+    section.metric(&worker, state, 1.0).await;
     let line = "auth accept-rollback default";
     section.run(stage, line, &[]).await.well();
     theatre.connected(&worker, 1).await;

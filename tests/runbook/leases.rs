@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 use whatsapp_worker::rehearsal::Worker;
 
-use super::section::{Section, run, spawn, until};
+use super::section::{Section, TOLD, run, spawn, until};
 use crate::theatre::{PATIENCE, Theatre};
 
 const HASTY: (&str, &str) = ("WHATSAPP_LEASE_TTL_MS", "3000");
@@ -269,7 +269,7 @@ pub async fn taking_an_account_offline(section: &mut Section) {
 }
 
 pub async fn heartbeat_loss(section: &mut Section) {
-    let theatre = Theatre::with_settings(&[HASTY]).await;
+    let theatre = Theatre::with_settings(&[HASTY, TOLD]).await;
     let stage = &theatre.stage;
     let worker = theatre.linked_worker("one").await;
     let lock = crate::stopping::locked_store(&theatre).await;
@@ -297,6 +297,10 @@ pub async fn heartbeat_loss(section: &mut Section) {
     let lost = worker.wait_after(so_far, "whatsapp.lease.heartbeat.lost", PATIENCE, |_| true);
     let lost = lost.await.expect("it is told");
     assert_eq!(lost["reason"], "another worker holds it or it ran out");
+    let failed = r#"wa_heartbeat_errors_total{account="default"}"#;
+    section.metric(&worker, failed, 1.0).await;
+    let lost = r#"wa_lease_transitions_total{account="default",result="lost"}"#;
+    section.metric(&worker, lost, 2.0).await;
     theatre.connected(&worker, 3).await;
     let lease = section.data(stage, "lease show default", &[]).await;
     assert!(

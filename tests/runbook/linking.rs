@@ -3,10 +3,10 @@
 use std::time::Duration;
 
 use serde_json::json;
-use tokio::io::{AsyncBufReadExt, BufReader};
-use tokio::process::Child;
+use tokio::io::{AsyncBufReadExt, BufReader, Lines};
+use tokio::process::{Child, ChildStdout};
 
-use super::section::{Section, ended, in_state};
+use super::section::{Section, TOLD, ended, in_state};
 use crate::theatre::{PATIENCE, Theatre};
 
 /// `link` has seen the account linked.
@@ -16,8 +16,8 @@ async fn linked(link: Child) {
     assert!(said.err.contains("Linked."), "{}", said.err);
 }
 
-/// The code to type that `link` shows.
-async fn typed(link: &mut Child) -> String {
+/// The code to type that `link` shows, and what it shows later: nobody who reads it is its end.
+async fn typed(link: &mut Child) -> (String, Lines<BufReader<ChildStdout>>) {
     let mut lines = BufReader::new(link.stdout.take().expect("piped")).lines();
     let looking = async {
         loop {
@@ -31,11 +31,11 @@ async fn typed(link: &mut Child) -> String {
         }
     };
     let code = tokio::time::timeout(PATIENCE, looking).await;
-    code.expect("a code in time")
+    (code.expect("a code in time"), lines)
 }
 
 pub async fn logged_out(section: &mut Section) {
-    let theatre = Theatre::open().await;
+    let theatre = Theatre::with_settings(&[TOLD]).await;
     let stage = &theatre.stage;
     let worker = theatre.linked_worker("one").await;
     let mut ids = vec![theatre.text("before")];
@@ -46,6 +46,8 @@ pub async fn logged_out(section: &mut Section) {
         .await;
     section.logs(&worker, "Account '<id>' must").await;
     in_state(stage, "linking").await;
+    let state = r#"wa_session_state{account="default",state="linking"}"#;
+    section.metric(&worker, state, 1.0).await;
     ids.push(theatre.text("meanwhile"));
     let last = ids[1].clone();
     let arrived = theatre.shop.wait_for(PATIENCE, |got| got.id == last).await;
@@ -69,7 +71,7 @@ pub async fn logged_out(section: &mut Section) {
     let number = format!("+{}", theatre.shop.phone_number());
     let words = [("+49 151 2345678", number.as_str())];
     let mut link = section.start(stage, "link --account default --phone", &words);
-    let code = typed(&mut link).await;
+    let (code, _shown) = typed(&mut link).await;
     theatre.shop.enter_code(&code).await.expect("it links");
     linked(link).await;
 

@@ -7,8 +7,9 @@ use sqlx::Connection;
 use whatsapp_worker::rehearsal::Stage;
 use whatsapp_worker::rehearsal::proxy::Weather;
 
-use super::section::{Section, data, run};
+use super::section::{Section, TOLD, data, run};
 use crate::auth::{sql, stop};
+use crate::metrics::place;
 use crate::stopping::locked_store;
 use crate::theatre::{Engine, PATIENCE, Theatre};
 
@@ -28,6 +29,38 @@ fn move_store(from: &Path, to: &Path) {
             std::fs::rename(from, to).expect("ours");
         }
     }
+}
+
+pub async fn no_worker_runs(section: &mut Section) {
+    let mut theatre = Theatre::with_settings(&[TOLD]).await;
+    let worker = theatre.linked_worker("one").await;
+    let metrics = place(&worker).await;
+    section.metric(&worker, "wa_store_up", 1.0).await;
+    stop(worker).await;
+    let ids = [theatre.text("it waits with WhatsApp")];
+    let setting = "WHATSAPP_GROUPS";
+    let wrong = (setting.to_owned(), "sometimes".to_owned());
+    theatre.stage.settings.extend([wrong]);
+    let refused = run(&theatre.stage, "whatsapp-worker run").await;
+    assert!(refused.ended(CHANGE).contains(setting));
+    assert!(reqwest::get(&metrics).await.is_err(), "nobody tells");
+    let living = section.command("workers list", &[]);
+    let why = section.run(&theatre.stage, "config check", &[]).await;
+    let why = why.ended(CHANGE);
+    assert!(why.contains(setting), "{why}");
+    let doctor = section.run(&theatre.stage, "doctor --offline", &[]).await;
+    let found = format!("{}{}", doctor.out, doctor.err);
+    assert!(found.contains(setting), "{found}");
+    theatre.stage.settings.remove(setting);
+    let stage = &theatre.stage;
+    let nobody = run(stage, &living).await.well();
+    assert!(!nobody.contains("one#"), "{nobody}");
+    let worker = stage.start("one").expect("starts");
+    theatre.connected(&worker, 1).await;
+    let again = section.run(stage, "workers list", &[]).await.well();
+    assert!(again.contains("one#"), "{again}");
+    section.metric(&worker, "wa_store_up", 1.0).await;
+    theatre.assert_each_queued_once(&ids).await;
 }
 
 pub async fn store_busy_or_unreachable(section: &mut Section) {

@@ -4,7 +4,7 @@ use serde_json::{Value, json};
 use simulator::people::{Content, MessageRef};
 use simulator::{Faults, Person};
 
-use super::section::{Section, data, run, until};
+use super::section::{Section, TOLD, data, run, until};
 use crate::auth::sql;
 use crate::theatre::{PATIENCE, Theatre};
 
@@ -30,7 +30,7 @@ fn of(message: &str) -> impl Fn(&Value) -> bool {
 }
 
 pub async fn messages_that_were_not_sent(section: &mut Section) {
-    let theatre = Theatre::with_settings(&HASTY).await;
+    let theatre = Theatre::with_settings(&[&HASTY[..], &[TOLD]].concat()).await;
     let stage = &theatre.stage;
     let worker = theatre.linked_worker("one").await;
     let fault = |faults: Faults| theatre.sim.set_faults(faults);
@@ -58,6 +58,8 @@ pub async fn messages_that_were_not_sent(section: &mut Section) {
         .await;
     fault(Faults::default());
 
+    let counted = r#"wa_outbound_messages_total{account="default",result="failed"}"#;
+    section.metric(&worker, counted, 2.0).await;
     let failed = section
         .data(stage, "outbox list --status failed", &[])
         .await;

@@ -63,6 +63,17 @@ impl Page {
         names
     }
 
+    /// The names of metrics that the section tells of, each once.
+    pub fn metrics(&self) -> Vec<String> {
+        let quotes = self.quotes();
+        let named = quotes.iter().filter(|quote| quote.starts_with("wa_"));
+        let named = named.map(|quote| quote.split('{').next().unwrap_or(quote).to_owned());
+        let mut names: Vec<String> = named.collect();
+        names.sort();
+        names.dedup();
+        names
+    }
+
     /// The line of a log or a command that begins so.
     ///
     /// # Panics

@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 
 use super::agent::{Shop, of_job};
-use super::section::{Section, data, run};
+use super::section::{Section, TOLD, data, run};
 
 const HOUR_MS: u64 = 3_600_000;
 
@@ -15,7 +15,7 @@ async fn shown(section: &mut Section, shop: &Shop, job: &str) -> Value {
 }
 
 pub async fn stuck_jobs(section: &mut Section) {
-    let shop = Shop::open(&[]).await;
+    let shop = Shop::open(&[TOLD]).await;
     let (stage, worker, agent) = (&shop.theatre.stage, &shop.worker, &shop.agent);
     // An agent that died with a short claim: its job comes back by itself.
     let short = shop.asks("Bob").await;
@@ -48,6 +48,8 @@ pub async fn stuck_jobs(section: &mut Section) {
     let queues = section.data(stage, "jobs queues", &[]).await;
     assert_eq!(queues[0]["processing"], 2);
     assert!(queues[0]["oldestAgeMs"].as_i64() > Some(0), "{queues}");
+    let oldest = r#"wa_job_oldest_seconds{account="default"}"#;
+    section.metric(worker, oldest, 0.01).await;
 
     let retry = section.run(stage, "jobs retry", &[("JOB", &stuck)]).await;
     assert!(retry.well().contains("waits for an agent"));
@@ -108,7 +110,7 @@ pub async fn stuck_jobs(section: &mut Section) {
 }
 
 pub async fn dead_letters(section: &mut Section) {
-    let shop = Shop::open(&[]).await;
+    let shop = Shop::open(&[TOLD]).await;
     let (stage, worker, agent) = (&shop.theatre.stage, &shop.worker, &shop.agent);
     let mut dead = Vec::new();
     for (name, reason) in [
@@ -126,6 +128,8 @@ pub async fn dead_letters(section: &mut Section) {
         assert_eq!(failed["errorReason"], reason);
         dead.push(job);
     }
+    let counted = r#"wa_jobs{account="default",status="dead"}"#;
+    section.metric(worker, counted, 1.0).await;
     let listed = section.run(stage, "jobs discarded", &[]).await.well();
     assert!(
         listed.contains("rate_limit") && listed.contains("no idea"),

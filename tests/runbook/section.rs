@@ -1,4 +1,4 @@
-//! A section under test: its commands are run in their order, and its events are ticked off.
+//! A section under test: its commands are run in their order, its events and metrics are ticked off.
 
 use std::collections::BTreeSet;
 use std::process::{Output, Stdio};
@@ -8,7 +8,11 @@ use tokio::process::{Child, Command};
 use whatsapp_worker::rehearsal::{Stage, Worker};
 
 use super::pages::{self, Page, fits};
+use crate::metrics;
 use crate::theatre::{PATIENCE, binary};
+
+/// So that a worker tells Prometheus.
+pub const TOLD: (&str, &str) = ("METRICS_LISTEN", "127.0.0.1:0");
 
 /// What a command said, and how it ended.
 pub struct Said {
@@ -64,7 +68,7 @@ impl Section {
         Self {
             commands: page.commands(),
             run: 0,
-            unseen: page.events().into_iter().collect(),
+            unseen: page.events().into_iter().chain(page.metrics()).collect(),
             page,
         }
     }
@@ -117,6 +121,14 @@ impl Section {
         seen.unwrap_or_else(|error| panic!("{}: {error}", self.page.title))
     }
 
+    /// Waits until a metric that the section tells of is `least` or more in what `worker` tells
+    /// Prometheus; `series` is its name with the first of its labels.
+    pub async fn metric(&mut self, worker: &Worker, series: &str, least: f64) {
+        self.tick(series.split('{').next().unwrap_or(series));
+        let place = metrics::place(worker).await;
+        metrics::reached(&place, series.trim_end_matches('}'), least).await;
+    }
+
     /// An event that the section says is missing has not come.
     pub fn no_event(&mut self, worker: &Worker, event: &str, fits: impl Fn(&Value) -> bool) {
         self.tick(event);
@@ -128,10 +140,10 @@ impl Section {
         assert_eq!(of_it, None, "{}", self.page.title);
     }
 
-    fn tick(&mut self, event: &str) {
-        let told = format!("`{event}`");
+    fn tick(&mut self, name: &str) {
+        let told = format!("`{name}");
         assert!(self.page.mentions(&told), "{}: no {told}", self.page.title);
-        self.unseen.remove(event);
+        self.unseen.remove(name);
     }
 
     /// Waits until the worker has logged the line that the section quotes with this beginning.
@@ -156,7 +168,7 @@ impl Section {
     }
 
     /// # Panics
-    /// A command was not run, or an event not seen.
+    /// A command was not run, or an event or a metric not seen.
     pub fn done(self) {
         let left = &self.commands[self.run..];
         let title = self.page.title;

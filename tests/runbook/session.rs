@@ -7,10 +7,12 @@ use whatsapp_worker::clock::Boot;
 use whatsapp_worker::rehearsal::Stage;
 
 use super::agent::Shop;
-use super::section::{Section, in_state, run, until};
+use super::section::{Section, TOLD, in_state, run, until};
 use crate::auth::stop;
 use crate::deaf::{PROBE, deaf_to, in_a_row, named_worker, stage_of};
 use crate::theatre::{PATIENCE, Theatre};
+
+const CONNECTED: &str = r#"wa_session_state{account="default",state="connected"}"#;
 
 /// A machine with a copy of this one's store and auth state.
 async fn copied_machine(stage: &Stage) -> Stage {
@@ -25,7 +27,7 @@ async fn copied_machine(stage: &Stage) -> Stage {
 }
 
 pub async fn conflict(section: &mut Section) {
-    let theatre = Theatre::open().await;
+    let theatre = Theatre::with_settings(&[TOLD]).await;
     let stage = &theatre.stage;
     stop(theatre.linked_worker("one").await).await;
     let copy = copied_machine(stage).await;
@@ -36,6 +38,8 @@ pub async fn conflict(section: &mut Section) {
     section.event(&worker, event, in_a_row(3)).await;
     section.logs(&worker, "was connected from elsewhere").await;
     in_state(stage, "conflict").await;
+    let counted = r#"wa_session_conflicts_total{account="default"}"#;
+    section.metric(&worker, counted, 3.0).await;
     // It leaves the field to the other one until it is told to try.
     theatre.connected(&rival, 3).await;
     assert!(rival.count(event) >= 2, "each threw the other out");
@@ -53,7 +57,7 @@ pub async fn conflict(section: &mut Section) {
 }
 
 pub async fn deaf_session(section: &mut Section) {
-    let settings = [PROBE, ("WHATSAPP_LEASE_TTL_MS", "5000")];
+    let settings = [PROBE, ("WHATSAPP_LEASE_TTL_MS", "5000"), TOLD];
     let theatre = Theatre::with_settings(&settings).await;
     let worker = named_worker(&theatre, "one").await;
     theatre.sim.set_faults(deaf_to("one"));
@@ -68,6 +72,8 @@ pub async fn deaf_session(section: &mut Section) {
     theatre.sim.set_faults(deaf_to("one"));
     ids.push(theatre.text("into deaf ears"));
     section.event(&worker, event, in_a_row(2)).await;
+    let counted = r#"wa_session_deaf_total{account="default"}"#;
+    section.metric(&worker, counted, 2.0).await;
     let doctor = section.run(&theatre.stage, "doctor", &[]).await.well();
     assert!(doctor.contains("websocket"), "{doctor}");
     let standby = stage_of(&theatre, "two").start("two").expect("starts");
@@ -90,7 +96,7 @@ fn with_code(code: u16) -> impl Fn(&Value) -> bool {
 }
 
 pub async fn ban(section: &mut Section) {
-    let theatre = Theatre::open().await;
+    let theatre = Theatre::with_settings(&[TOLD]).await;
     let stage = &theatre.stage;
     let worker = theatre.linked_worker("one").await;
     let standby = stage.start("two").expect("starts");
@@ -106,6 +112,8 @@ pub async fn ban(section: &mut Section) {
     let list = until(stage, &list, |list| list[0]["session"] == "banned").await;
     let detail = list[0]["detail"].as_str().expect("text");
     assert!(detail.contains("more minutes"), "how long: {detail}");
+    let state = r#"wa_session_state{account="default",state="banned"}"#;
+    section.metric(&worker, state, 1.0).await;
     refuse(&theatre, None);
     theatre.connected(&worker, 2).await;
     section.logs(&worker, "Connected successfully").await;
@@ -128,7 +136,7 @@ pub async fn ban(section: &mut Section) {
 }
 
 pub async fn outdated_client(section: &mut Section) {
-    let mut theatre = Theatre::open().await;
+    let mut theatre = Theatre::with_settings(&[TOLD]).await;
     let worker = theatre.linked_worker("one").await;
     refuse(&theatre, Some(405));
     theatre.sim.disconnect(&theatre.shop);
@@ -137,6 +145,8 @@ pub async fn outdated_client(section: &mut Section) {
     let shown = in_state(&theatre.stage, "outdated_client").await;
     let detail = shown["detail"].as_str().expect("text");
     assert!(detail.contains("WHATSAPP_CLIENT_VERSION"), "{detail}");
+    let state = r#"wa_session_state{account="default",state="outdated_client"}"#;
+    section.metric(&worker, state, 1.0).await;
     let doctor = section.run(&theatre.stage, "doctor", &[]).await.well();
     for part in ["websocket", "client version", "2.3000.1026131876"] {
         assert!(doctor.contains(part), "{doctor}");
@@ -156,6 +166,30 @@ pub async fn outdated_client(section: &mut Section) {
 /// Fits the lines that tell of a message.
 fn of(message: &str) -> impl Fn(&Value) -> bool {
     move |line| line["channelMessageId"] == message
+}
+
+pub async fn not_connected(section: &mut Section) {
+    let theatre = Theatre::with_settings(&[TOLD]).await;
+    let stage = &theatre.stage;
+    let worker = theatre.linked_worker("one").await;
+    section.metric(&worker, CONNECTED, 1.0).await;
+    refuse(&theatre, Some(503));
+    theatre.sim.disconnect(&theatre.shop);
+    let closed = "whatsapp.connection.closed";
+    section.event(&worker, closed, with_code(503)).await;
+    let state = r#"wa_session_state{account="default",state="reconnecting"}"#;
+    section.metric(&worker, state, 1.0).await;
+    let list = section.command("accounts list", &[]);
+    until(stage, &list, |list| list[0]["session"] == "reconnecting").await;
+    let doctor = section.run(stage, "doctor", &[]).await.well();
+    assert!(doctor.contains("websocket"), "{doctor}");
+    let ids = [theatre.text("it waits with WhatsApp")];
+    refuse(&theatre, None);
+    theatre.connected(&worker, 2).await;
+    section.logs(&worker, "Connected successfully").await;
+    section.metric(&worker, CONNECTED, 1.0).await;
+    theatre.assert_each_queued_once(&ids).await;
+    assert_eq!(worker.count("whatsapp.qr.available"), 1, "the link stayed");
 }
 
 pub async fn connected_and_silent(section: &mut Section) {

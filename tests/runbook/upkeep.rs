@@ -1,6 +1,6 @@
 //! What an operator looks at first.
 
-use super::section::{Section, run};
+use super::section::{Section, TOLD, run};
 use crate::agents::receiver::{Receiver, Script};
 use crate::metrics::{place, until};
 use crate::theatre::Theatre;
@@ -47,7 +47,7 @@ pub async fn events_are_not_exported(section: &mut Section) {
     let theatre = Theatre::with_settings(&[
         ("EVENTS_WEBHOOK_URL", receiver.url.as_str()),
         ("EVENTS_WEBHOOK_SECRET", "whsec_MDEyMzQ1Njc4OWFiY2RlZg=="),
-        ("METRICS_LISTEN", "127.0.0.1:0"),
+        TOLD,
     ])
     .await;
     let stage = &theatre.stage;
@@ -65,8 +65,13 @@ pub async fn events_are_not_exported(section: &mut Section) {
     assert_eq!(worker.terminate().await.expect("ours"), Some(0));
     let worker = theatre.stage.start("one").expect("starts");
     section.logs(&worker, "events are exported again").await;
+    section
+        .metric(&worker, r#"wa_events_sink_up{sink="webhook"}"#, 1.0)
+        .await;
+    section
+        .metric(&worker, r#"wa_events_spooled_bytes{sink="webhook"}"#, 0.0)
+        .await;
     let metrics = place(&worker).await;
-    until(&metrics, r#"wa_events_sink_up{sink="webhook"}"#, 1.0).await;
     until(&metrics, r#"wa_events_spooled_bytes{sink="webhook"}"#, 0.0).await;
     let posts = receiver.posts(3).await;
     let taken: String = posts[2..].iter().map(|post| post.body()).collect();
