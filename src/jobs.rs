@@ -186,6 +186,7 @@ impl Queue {
             });
             for claim in &expired {
                 emit(Event::JobLeaseLost {
+                    account: claim.outcome.account(),
                     job_id: claim.job.as_str(),
                     processor_id: claim.processor_id.as_deref(),
                 });
@@ -213,6 +214,7 @@ fn tell_claim(claim: &Claim, request: &ClaimRequest) {
 
 fn tell_loss(job: &JobId) {
     emit(Event::JobLeaseLost {
+        account: None,
         job_id: job.as_str(),
         processor_id: None,
     });

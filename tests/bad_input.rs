@@ -85,6 +85,26 @@ async fn a_wrong_setting_names_itself_its_value_and_the_fix_and_exits_78() {
 }
 
 #[tokio::test]
+async fn two_listeners_have_two_addresses() {
+    let both = |metrics| {
+        [
+            ("WHATSAPP_WS_URL", "ws://127.0.0.1:1/ws"),
+            ("HTTP_LISTEN", "127.0.0.1:8080"),
+            ("METRICS_LISTEN", metrics),
+        ]
+    };
+    let output = run(&both("127.0.0.1:8080"), &["config", "check"]).await;
+    assert_eq!(output.status.code(), Some(78), "{}", error(&output));
+    assert!(
+        error(&output).contains("another port"),
+        "{}",
+        error(&output)
+    );
+    let output = run(&both("127.0.0.1:9464"), &["config", "check"]).await;
+    assert_eq!(output.status.code(), Some(0), "{}", error(&output));
+}
+
+#[tokio::test]
 async fn the_settings_are_printed_with_their_origin_and_without_secrets() {
     let settings = [
         ("WHATSAPP_WS_URL", "ws://127.0.0.1:1/ws"),

@@ -180,6 +180,10 @@ async fn rules_and_dashboard_name_metrics_that_a_worker_tells_and_sections_of_th
         .filter_map(|line| line.trim().strip_prefix("runbook_url: runbook.md#"))
         .collect();
     assert_eq!(named.len(), rules.matches("- alert:").count());
+    for part in rules.split("- alert: ").skip(1) {
+        let alert = part.lines().next().expect("a name");
+        assert!(runbook.contains(&format!("`{alert}`")), "{alert}");
+    }
     for anchor in named {
         assert!(anchors.contains(anchor), "{anchor}");
     }

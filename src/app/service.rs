@@ -109,7 +109,8 @@ async fn listen(
     match Server::bind(address, setting).await {
         Ok(server) => Ok(Some(server)),
         Err(error) => Err(StartError::Config(format!(
-            "{setting} is {address}: {error}"
+            "{setting} is {address}: {error}: name an address of this machine and a port that is free and may be used, e.g. 127.0.0.1:{}",
+            address.port()
         ))),
     }
 }

@@ -25,6 +25,11 @@ impl ApiConfig {
     pub(super) fn parse(values: &Values) -> Result<Self, ConfigError> {
         let listen = address(values, "HTTP_LISTEN", "127.0.0.1:8080 or [::]:8080")?;
         let metrics = address(values, "METRICS_LISTEN", "127.0.0.1:9464 or [::]:9464")?;
+        if let Some(both) = listen.filter(|address| address.port() != 0 && metrics == listen) {
+            return Err(ConfigError::Together(format!(
+                "HTTP_LISTEN and METRICS_LISTEN are both {both}, and one of them would wait for the other for ever: give METRICS_LISTEN another port, e.g. 9464"
+            )));
+        }
         let doors = Doors::new(
             &secrets(values, "AGENT_SECRET")?,
             &secrets(values, "ADMIN_READ_TOKEN")?,

@@ -187,6 +187,8 @@ pub enum Event<'a> {
     },
     /// `agent.job.lease_lost`: a claim ran out, or somebody used one that had
     JobLeaseLost {
+        /// Unless nobody knows: it was not looked at who has it now.
+        account: Option<&'a AccountId>,
         job_id: &'a str,
         processor_id: Option<&'a str>,
     },

@@ -231,7 +231,10 @@ impl Meters {
                 &["queued", "recorded", "duplicate", "ignored"],
             ),
             (&self.outbound, &["sent", "failed", "retried"]),
-            (&self.jobs, &["claimed", "completed", "failed", "retried"]),
+            (
+                &self.jobs,
+                &["claimed", "completed", "failed", "retried", "lease_lost"],
+            ),
         ] {
             for &result in results {
                 let account = account.clone();
@@ -348,6 +351,10 @@ pub(super) fn count(event: &Event<'_>) {
         Event::JobCompleted { account, .. } => ended(&meters.jobs, account, "completed"),
         Event::JobFailed { account, .. } => ended(&meters.jobs, account, "failed"),
         Event::JobRetried { account, .. } => ended(&meters.jobs, account, "retried"),
+        Event::JobLeaseLost {
+            account: Some(account),
+            ..
+        } => ended(&meters.jobs, account, "lease_lost"),
         Event::Sent { account, .. } => ended(&meters.outbound, account, "sent"),
         Event::SendFailed {
             account,
@@ -361,7 +368,7 @@ pub(super) fn count(event: &Event<'_>) {
         | Event::AuthMode { .. }
         | Event::NumberRefused { .. }
         | Event::Received { .. }
-        | Event::JobLeaseLost { .. }
+        | Event::JobLeaseLost { account: None, .. }
         | Event::OutboundStarted { .. }
         | Event::OutboundError { .. } => {}
     }

@@ -104,6 +104,16 @@ pub enum Failed {
     Stale,
 }
 
+impl Failed {
+    /// Whose job it is; none: it was not looked at.
+    pub const fn account(&self) -> Option<&AccountId> {
+        match self {
+            Self::Retried { account, .. } | Self::Dead { account, .. } => Some(account),
+            Self::Stale => None,
+        }
+    }
+}
+
 impl Store {
     /// Makes the claim hold for `lock` from now; returns until when, by the store's clock. `None`: it
     /// was lost.

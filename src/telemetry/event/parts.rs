@@ -255,12 +255,13 @@ impl Event<'_> {
                 json!({"accountId": account, "jobId": job_id, "errorReason": reason, "attemptCount": attempt, "durationMs": took_ms, "nextAttemptAt": at}),
             ),
             Self::JobLeaseLost {
+                account,
                 job_id,
                 processor_id,
             } => (
                 "agent.job.lease_lost",
                 format!("[agent] The claim of job {job_id} was lost"),
-                json!({"jobId": job_id, "processorId": processor_id}),
+                json!({"accountId": account, "jobId": job_id, "processorId": processor_id}),
             ),
             Self::OutboundStarted { account, recovered } => (
                 "whatsapp.outbound.loop.started",
