@@ -93,15 +93,16 @@ async fn two_listeners_have_two_addresses() {
             ("METRICS_LISTEN", metrics),
         ]
     };
-    let output = run(&both("127.0.0.1:8080"), &["config", "check"]).await;
-    assert_eq!(output.status.code(), Some(78), "{}", error(&output));
-    assert!(
-        error(&output).contains("another port"),
-        "{}",
-        error(&output)
-    );
-    let output = run(&both("127.0.0.1:9464"), &["config", "check"]).await;
-    assert_eq!(output.status.code(), Some(0), "{}", error(&output));
+    for same in ["127.0.0.1:8080", "0.0.0.0:8080", "[::]:8080"] {
+        let output = run(&both(same), &["config", "check"]).await;
+        assert_eq!(output.status.code(), Some(78), "{}", error(&output));
+        let why = error(&output);
+        assert!(why.contains("another port"), "{why}");
+    }
+    for other in ["127.0.0.1:9464", "127.0.0.2:8080"] {
+        let output = run(&both(other), &["config", "check"]).await;
+        assert_eq!(output.status.code(), Some(0), "{}", error(&output));
+    }
 }
 
 #[tokio::test]

@@ -46,13 +46,13 @@ pub async fn until(place: &str, name: &str, wanted: f64) -> (HashMap<String, f64
     looked(place, &format!("{name} is not {wanted}"), fits).await
 }
 
-/// Scrapes until a sample whose name and labels begin so is `least` or more.
-pub async fn reached(place: &str, begins: &str, least: f64) {
-    let fits = |samples: &HashMap<String, f64>| {
+/// Scrapes until a sample whose name and labels begin so `fits`.
+pub async fn seen(place: &str, begins: &str, fits: impl Fn(f64) -> bool) {
+    let any = |samples: &HashMap<String, f64>| {
         let mut named = samples.iter().filter(|(name, _)| name.starts_with(begins));
-        named.any(|(_, value)| *value >= least)
+        named.any(|(_, value)| fits(*value))
     };
-    looked(place, &format!("{begins} is not {least}"), fits).await;
+    looked(place, &format!("{begins} is not as it should be"), any).await;
 }
 
 async fn looked(

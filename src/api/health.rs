@@ -15,7 +15,7 @@ use super::problem::{Kind, Problem};
 use super::scope::Scope;
 use super::{Answer, Api};
 use crate::clock::Boot;
-use report::{Health, HealthReport, Part, Unconnected, millis};
+use report::{Health, HealthReport, Part, Unconnected};
 
 /// How long the store may take.
 const PATIENCE: Duration = Duration::from_secs(2);
@@ -113,7 +113,7 @@ async fn store(api: &Api) -> Result<Answer<HealthReport>, Problem> {
         Some(took) => Health::unless(took >= SLOW),
         None => Health::Down,
     };
-    let latency_ms = took.map(millis);
+    let latency_ms = took.map(|took| u64::try_from(took.as_millis()).unwrap_or(u64::MAX));
     Ok(health.of(Part::Store { latency_ms }))
 }
 

@@ -25,9 +25,11 @@ impl ApiConfig {
     pub(super) fn parse(values: &Values) -> Result<Self, ConfigError> {
         let listen = address(values, "HTTP_LISTEN", "127.0.0.1:8080 or [::]:8080")?;
         let metrics = address(values, "METRICS_LISTEN", "127.0.0.1:9464 or [::]:9464")?;
-        if let Some(both) = listen.filter(|address| address.port() != 0 && metrics == listen) {
+        if let (Some(http), Some(metrics)) = (listen, metrics)
+            && collide(http, metrics)
+        {
             return Err(ConfigError::Together(format!(
-                "HTTP_LISTEN and METRICS_LISTEN are both {both}, and one of them would wait for the other for ever: give METRICS_LISTEN another port, e.g. 9464"
+                "HTTP_LISTEN is {http} and METRICS_LISTEN {metrics}, and one of them would wait for the other for ever: give METRICS_LISTEN another port, e.g. 9464"
             )));
         }
         let doors = Doors::new(
@@ -55,6 +57,15 @@ impl ApiConfig {
             webhooks,
         })
     }
+}
+
+/// Whether only one of them can be listened on. An unspecified address is all of the machine's.
+fn collide(one: SocketAddr, other: SocketAddr) -> bool {
+    let (ip, all) = (
+        one.ip(),
+        [one, other].map(|address| address.ip().is_unspecified()),
+    );
+    one.port() != 0 && one.port() == other.port() && (ip == other.ip() || all.contains(&true))
 }
 
 fn address(

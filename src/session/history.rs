@@ -29,7 +29,7 @@ const TOGETHER: usize = 200;
 /// What became of a piece.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Told {
-    /// Messages of the gap between two links.
+    /// Messages of the gap between two links, and those just before it that are known.
     pub(super) of_the_gap: usize,
     /// Older ones.
     pub(super) older: usize,

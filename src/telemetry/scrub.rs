@@ -46,13 +46,12 @@ fn without_names(line: &str) -> String {
             from = start;
         }
     }
-    let quoted = QUOTED.iter().find_map(|mark| {
+    let firsts = QUOTED.iter().filter_map(|mark| {
         let behind = line.find(mark)? + mark.len();
-        let first = behind + line[behind..].find('\'')? + 1;
-        Some(first..line.rfind('\'')?.max(first))
+        Some(behind + line[behind..].find('\'')? + 1)
     });
-    if let Some(quoted) = quoted {
-        line.replace_range(quoted, "…");
+    if let (Some(first), Some(last)) = (firsts.min(), line.rfind('\'')) {
+        line.replace_range(first..last.max(first), "…");
     }
     line
 }

@@ -196,7 +196,7 @@ pub async fn an_older_auth_state(section: &mut Section) {
 
     let worker = roll_back(section, &theatre, &older).await;
     let state = r#"wa_session_state{account="default",state="failed",reason="auth_rolled_back"}"#;
-    section.metric(&worker, state, 1.0).await;
+    section.metric(&worker, state, |v| v >= 1.0).await;
     let line = "auth accept-rollback default";
     section.run(stage, line, &[]).await.well();
     theatre.connected(&worker, 1).await;

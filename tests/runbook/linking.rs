@@ -47,7 +47,7 @@ pub async fn logged_out(section: &mut Section) {
     section.logs(&worker, "Account '<id>' must").await;
     in_state(stage, "linking").await;
     let state = r#"wa_session_state{account="default",state="linking"}"#;
-    section.metric(&worker, state, 1.0).await;
+    section.metric(&worker, state, |v| v >= 1.0).await;
     ids.push(theatre.text("meanwhile"));
     let last = ids[1].clone();
     let arrived = theatre.shop.wait_for(PATIENCE, |got| got.id == last).await;

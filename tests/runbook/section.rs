@@ -121,12 +121,12 @@ impl Section {
         seen.unwrap_or_else(|error| panic!("{}: {error}", self.page.title))
     }
 
-    /// Waits until a metric that the section tells of is `least` or more in what `worker` tells
-    /// Prometheus; `series` is its name with the first of its labels.
-    pub async fn metric(&mut self, worker: &Worker, series: &str, least: f64) {
+    /// Waits until a metric that the section tells of `fits` in what `worker` tells Prometheus; `series`
+    /// is its name with the first of its labels.
+    pub async fn metric(&mut self, worker: &Worker, series: &str, fits: impl Fn(f64) -> bool) {
         self.tick(series.split('{').next().unwrap_or(series));
         let place = metrics::place(worker).await;
-        metrics::reached(&place, series.trim_end_matches('}'), least).await;
+        metrics::seen(&place, series.trim_end_matches('}'), fits).await;
     }
 
     /// An event that the section says is missing has not come.

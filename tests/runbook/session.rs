@@ -39,7 +39,7 @@ pub async fn conflict(section: &mut Section) {
     section.logs(&worker, "was connected from elsewhere").await;
     in_state(stage, "conflict").await;
     let counted = r#"wa_session_conflicts_total{account="default"}"#;
-    section.metric(&worker, counted, 3.0).await;
+    section.metric(&worker, counted, |v| v >= 3.0).await;
     // It leaves the field to the other one until it is told to try.
     theatre.connected(&rival, 3).await;
     assert!(rival.count(event) >= 2, "each threw the other out");
@@ -73,7 +73,7 @@ pub async fn deaf_session(section: &mut Section) {
     ids.push(theatre.text("into deaf ears"));
     section.event(&worker, event, in_a_row(2)).await;
     let counted = r#"wa_session_deaf_total{account="default"}"#;
-    section.metric(&worker, counted, 2.0).await;
+    section.metric(&worker, counted, |v| v >= 2.0).await;
     let doctor = section.run(&theatre.stage, "doctor", &[]).await.well();
     assert!(doctor.contains("websocket"), "{doctor}");
     let standby = stage_of(&theatre, "two").start("two").expect("starts");
@@ -113,7 +113,7 @@ pub async fn ban(section: &mut Section) {
     let detail = list[0]["detail"].as_str().expect("text");
     assert!(detail.contains("more minutes"), "how long: {detail}");
     let state = r#"wa_session_state{account="default",state="banned"}"#;
-    section.metric(&worker, state, 1.0).await;
+    section.metric(&worker, state, |v| v >= 1.0).await;
     refuse(&theatre, None);
     theatre.connected(&worker, 2).await;
     section.logs(&worker, "Connected successfully").await;
@@ -146,7 +146,7 @@ pub async fn outdated_client(section: &mut Section) {
     let detail = shown["detail"].as_str().expect("text");
     assert!(detail.contains("WHATSAPP_CLIENT_VERSION"), "{detail}");
     let state = r#"wa_session_state{account="default",state="outdated_client"}"#;
-    section.metric(&worker, state, 1.0).await;
+    section.metric(&worker, state, |v| v >= 1.0).await;
     let doctor = section.run(&theatre.stage, "doctor", &[]).await.well();
     for part in ["websocket", "client version", "2.3000.1026131876"] {
         assert!(doctor.contains(part), "{doctor}");
@@ -172,13 +172,13 @@ pub async fn not_connected(section: &mut Section) {
     let theatre = Theatre::with_settings(&[TOLD]).await;
     let stage = &theatre.stage;
     let worker = theatre.linked_worker("one").await;
-    section.metric(&worker, CONNECTED, 1.0).await;
+    section.metric(&worker, CONNECTED, |v| v >= 1.0).await;
     refuse(&theatre, Some(503));
     theatre.sim.disconnect(&theatre.shop);
     let closed = "whatsapp.connection.closed";
     section.event(&worker, closed, with_code(503)).await;
     let state = r#"wa_session_state{account="default",state="reconnecting"}"#;
-    section.metric(&worker, state, 1.0).await;
+    section.metric(&worker, state, |v| v >= 1.0).await;
     let list = section.command("accounts list", &[]);
     until(stage, &list, |list| list[0]["session"] == "reconnecting").await;
     let doctor = section.run(stage, "doctor", &[]).await.well();
@@ -187,7 +187,7 @@ pub async fn not_connected(section: &mut Section) {
     refuse(&theatre, None);
     theatre.connected(&worker, 2).await;
     section.logs(&worker, "Connected successfully").await;
-    section.metric(&worker, CONNECTED, 1.0).await;
+    section.metric(&worker, CONNECTED, |v| v >= 1.0).await;
     theatre.assert_each_queued_once(&ids).await;
     assert_eq!(worker.count("whatsapp.qr.available"), 1, "the link stayed");
 }

@@ -1,7 +1,5 @@
 //! How a part of the system is, as the API tells it.
 
-use std::time::Duration;
-
 use axum::http::StatusCode;
 use serde::Serialize;
 use utoipa::ToSchema;
@@ -103,11 +101,6 @@ impl Health {
     pub(super) fn unless(worrying: bool) -> Self {
         if worrying { Self::Degraded } else { Self::Ok }
     }
-}
-
-/// Whole milliseconds.
-pub(super) fn millis(duration: Duration) -> u64 {
-    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
 }
 
 #[cfg(test)]

@@ -235,7 +235,7 @@ impl<'a> Live<'a> {
                     match history::accept(&context, &client, &history).await {
                         Ok(told) if told.older + told.of_the_gap == 0 => {}
                         Ok(told) => {
-                            info!(%account, older = told.older, since_the_last_link = told.of_the_gap, "the phone told of older messages; history may be incomplete");
+                            info!(%account, older = told.older, around_the_gap = told.of_the_gap, "the phone told of older messages; history may be incomplete");
                         }
                         Err(error) => warn!(%account, %error, "older messages were not recorded"),
                     }

@@ -34,8 +34,9 @@ pub struct Proven {
 }
 
 impl Store {
-    /// Takes `proofs` in, all or none, and returns the messages that are known to be sent only now. Proofs of what is not in the outbox, and older news, change nothing. What was given up as
-    /// `failed` or `cancelled` stays so, and shows how far it came.
+    /// Takes `proofs` in, all or none, and returns the messages that are known to be sent only now.
+    /// Proofs of what is not in the outbox, and older news, change nothing. What was given up as `failed`
+    /// or `cancelled` stays so, and shows how far it came.
     ///
     /// # Errors
     /// [`super::super::StoreError::Fenced`], [`super::super::StoreError::Unavailable`]: repeat it.

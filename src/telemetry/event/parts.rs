@@ -1,11 +1,13 @@
 //! What each event says: its name, its line for people and its payload.
 
+use std::borrow::Cow;
 use std::time::Duration;
 
 use serde_json::{Value, json};
 
 use super::{Attempt, Event};
 use crate::clock;
+use crate::telemetry::scrub::scrub;
 
 impl Event<'_> {
     pub(super) fn parts(&self) -> (&'static str, String, Value) {
@@ -137,11 +139,14 @@ impl Event<'_> {
                 ),
                 json!({"accountId": account, "number": number}),
             ),
-            Self::SessionError { account, message } => (
-                "whatsapp.session.error",
-                format!("[whatsapp] Session of account '{account}': {message}"),
-                json!({"accountId": account, "message": message}),
-            ),
+            Self::SessionError { account, message } => {
+                let message = theirs(message);
+                (
+                    "whatsapp.session.error",
+                    format!("[whatsapp] Session of account '{account}': {message}"),
+                    json!({"accountId": account, "message": message}),
+                )
+            }
             Self::Received {
                 account,
                 message_id,
@@ -292,24 +297,31 @@ impl Event<'_> {
                 message,
                 retry,
                 attempt,
-            } => (
-                "whatsapp.outbound.failed",
-                match retry {
-                    Some(wait) => format!(
-                        "[whatsapp] Sending {message_id} for account '{account}' failed: {message}; again in {} s",
-                        wait.as_secs()
+            } => {
+                let message = theirs(message);
+                let mut line = format!(
+                    "[whatsapp] Sending {message_id} for account '{account}' failed: {message}"
+                );
+                if let Some(wait) = retry {
+                    line += &format!("; again in {} s", wait.as_secs());
+                }
+                (
+                    "whatsapp.outbound.failed",
+                    line,
+                    with(
+                        json!({"accountId": account, "channelMessageId": message_id, "errorCode": code, "message": message, "willRetry": retry.is_some()}),
+                        attempt.as_ref(),
                     ),
-                    None => format!(
-                        "[whatsapp] Sending {message_id} for account '{account}' failed: {message}"
-                    ),
-                },
-                with(
-                    json!({"accountId": account, "channelMessageId": message_id, "errorCode": code, "message": message, "willRetry": retry.is_some()}),
-                    attempt.as_ref(),
-                ),
-            ),
+                )
+            }
         }
     }
+}
+
+/// What may quote the protocol library, before it is told to anybody: its errors name people as its lines
+/// do.
+fn theirs(message: &str) -> Cow<'_, str> {
+    scrub(message, true)
 }
 
 /// Wall-clock time of something that is `ahead` by this machine's clock: for people.
@@ -329,4 +341,34 @@ fn with(mut payload: Value, attempt: Option<&Attempt<'_>>) -> Value {
 
 fn ms(took: Duration) -> Value {
     u64::try_from(took.as_millis()).unwrap_or(u64::MAX).into()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::ids::AccountId;
+
+    #[test]
+    fn errors_of_the_protocol_library_lose_whom_they_name() {
+        let account: AccountId = "shop".parse().expect("an account");
+        let message = "no session with 100000012345678.0:5 (push name 'Anna')";
+        let clean = "no session with …78.0:5 (push name '…')";
+        let failed = Event::SessionError {
+            account: &account,
+            message,
+        };
+        let unsent = Event::SendFailed {
+            account: &account,
+            message_id: "3EB0",
+            code: "failed",
+            message,
+            retry: Some(Duration::from_secs(2)),
+            attempt: None,
+        };
+        for (event, ends) in [(failed, clean), (unsent, "; again in 2 s")] {
+            let (_, line, payload) = event.parts();
+            assert!(line.contains(clean) && line.ends_with(ends), "{line}");
+            assert_eq!(payload["message"], clean);
+        }
+    }
 }
