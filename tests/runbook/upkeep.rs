@@ -1,9 +1,24 @@
 //! What an operator looks at first.
 
+use whatsapp_worker::rehearsal::Stage;
+
 use super::section::{Section, TOLD, run};
 use crate::agents::receiver::{Receiver, Script};
 use crate::metrics::{place, until};
-use crate::theatre::Theatre;
+use crate::theatre::{PATIENCE, Theatre};
+
+/// Waits until an event is in the store: workers put theirs there every few seconds.
+async fn stored(stage: &Stage, event: &str) {
+    let looking = async {
+        while !run(stage, "whatsapp-worker events tail")
+            .await
+            .well()
+            .contains(event)
+        {}
+    };
+    let there = tokio::time::timeout(PATIENCE, looking).await;
+    there.unwrap_or_else(|_| panic!("not in the store in time: {event}"));
+}
 
 pub async fn look_first(section: &mut Section) {
     let theatre = Theatre::open().await;
@@ -13,13 +28,8 @@ pub async fn look_first(section: &mut Section) {
     let job = theatre.jobs_of(std::slice::from_ref(&id)).await.remove(0);
     let number = theatre.shop.phone_number();
     let end = &number[number.len() - 2..];
-    // Workers put their events into the store every few seconds.
     let told = "whatsapp.connection.established";
-    while !run(stage, "whatsapp-worker events tail")
-        .await
-        .well()
-        .contains(told)
-    {}
+    stored(stage, told).await;
     for (command, parts) in [
         ("doctor", &["settings", "clock", "websocket"][..]),
         ("workers list", &["one#", "1000"]),
@@ -59,6 +69,7 @@ pub async fn events_are_not_exported(section: &mut Section) {
     assert!(printed.contains("EVENTS_WEBHOOK_URL") && !printed.contains("MDEyMzQ1"));
     let checked = section.run(stage, "doctor --offline", &[]).await.well();
     assert!(checked.contains("spool of events"), "{checked}");
+    stored(stage, "whatsapp.connection.established").await;
     let told = section.run(stage, "events tail", &[]).await.well();
     assert!(told.contains("whatsapp.connection.established"), "{told}");
     // As after a setting was corrected: what waits is kept, and goes when the receiver takes it.
